@@ -1,0 +1,41 @@
+set positional-arguments
+
+# List the recipes
+@default:
+    just --list --unsorted
+
+# Everything CI runs, in CI's order
+check: format-check lint types imports test
+
+# Run the tests; arguments go to pytest
+@test *args:
+    pytest "$@"
+
+@lint:
+    ruff check .
+
+@types:
+    mypy engine adapters tests
+    pyright
+
+@imports:
+    lint-imports
+
+@format:
+    ruff check --fix-only .
+    ruff format .
+
+@format-check:
+    ruff format --check .
+
+# The whole product on this machine in seconds
+@demo *args:
+    clearlift-cron demo "$@"
+
+# Measure speed as ratios, side by side with plain sqlite3
+@bench *args:
+    python -m tests.benchmarks "$@"
+
+# Write constraints.txt anew from pyproject.toml
+@lock:
+    uv pip compile pyproject.toml --all-extras --group dev --universal --no-header --no-annotate --no-emit-index-url -o constraints.txt

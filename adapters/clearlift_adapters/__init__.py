@@ -1,0 +1,1 @@
+"""The world behind `clearlift_engine.ports`: databases, queues, token endpoints, the command line."""

@@ -1,0 +1,199 @@
+"""When a connection is due, what its job covers, how long a failure waits. Pure functions.
+
+A store may narrow down what it reads, but whether a connection is due is decided here, on the facts
+of a Candidate, one clause at a time: what `tick` decides, `tick --dry-run` and `explain` can say.
+Times are `int`, milliseconds since 1970, UTC.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
+
+import msgspec
+
+from clearlift_engine.events import (
+    DueReason,
+    FellDue,
+    MessageMetadata,
+    SyncJobMessage,
+    SyncWindow,
+)
+from clearlift_engine.stream import Stream
+
+MINUTE_MS: Final = 60 * 1000
+HOUR_MS: Final = 60 * MINUTE_MS
+DAY_MS: Final = 24 * HOUR_MS
+
+FIRST_WINDOW_MS: Final = 7 * DAY_MS
+FIRST_BACKOFF_MS: Final = 15 * MINUTE_MS  # One tick interval: at most, so the next tick retries.
+LONGEST_BACKOFF_MS: Final = 6 * HOUR_MS
+MESSAGE_BYTES_MAX: Final = 128 * 1000  # A message of Cloudflare Queues; the same everywhere.
+
+Clause = Literal[
+    "inactive",
+    "in_outbox",
+    "refreshing",
+    "needs_reconnect",
+    "backoff",
+    "open_job",
+    "syncing",
+    "future",
+    "fresh",
+]
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """The settings that the due rule depends on."""
+
+    interval_ms: int = HOUR_MS  # Of a connection that has none of its own.
+    job_limit_ms: int = 4 * DAY_MS  # An open job older than this is dead.
+    refresh_margin_ms: int = 5 * MINUTE_MS
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """All that is known of one connection when its next step is decided; no credentials."""
+
+    connection_id: str
+    organization_id: str
+    platform: str
+    account_id: str
+    is_active: bool
+    sync_status: str | None
+    last_synced_at: int | None
+    last_synced_odd: bool  # Something stood there that is no time; it counts as never.
+    expires_at: int | None
+    expires_odd: bool  # Something stood there that is no time; it counts as expired.
+    connected_at: int | None
+    interval_ms: int | None  # Its own; None: the schedule's.
+    job_id: str | None  # Newest open job, whoever made it.
+    job_since: int | None  # When that job was created or started, whichever is later.
+    reconnected: bool  # Its credentials are not those that were found dead.
+    stream: Stream
+
+
+class Blocked(msgspec.Struct, frozen=True):
+    """Not due: the first clause that says no, and until when, if that is known."""
+
+    clause: Clause
+    until: int | None = None
+
+
+class Due(msgspec.Struct, frozen=True):
+    """Due: why, and the open job that is given up for it, if any."""
+
+    reason: DueReason
+    superseded_job_id: str | None = None
+
+
+def assess(conn: Candidate, now_ms: int, schedule: Schedule) -> Due | Blocked:
+    """Return whether `conn` is due, by product.md §4, clause by clause."""
+    return (
+        _held_by_stream(conn, now_ms)
+        or _held_by_job(conn, now_ms, schedule)
+        or _held_by_interval(conn, now_ms, schedule)
+        or _due(conn, now_ms, schedule)
+    )
+
+
+def _held_by_stream(conn: Candidate, now_ms: int) -> Blocked | None:
+    stream = conn.stream
+    if not conn.is_active:
+        return Blocked("inactive")
+    match stream.state:
+        case "job_created":
+            return Blocked("in_outbox")
+        case "refreshing" if (stream.lease_until or 0) > now_ms:
+            return Blocked("refreshing", stream.lease_until)
+        case "failed" if not conn.reconnected:
+            if stream.retry_at is None:
+                return Blocked("needs_reconnect")
+            return Blocked("backoff", stream.retry_at) if stream.retry_at > now_ms else None
+        case _:
+            return None
+
+
+def _held_by_job(conn: Candidate, now_ms: int, schedule: Schedule) -> Blocked | None:
+    horizon = now_ms - schedule.job_limit_ms
+    if conn.job_id is not None and (conn.job_since or 0) > horizon:
+        return Blocked("open_job", (conn.job_since or 0) + schedule.job_limit_ms)
+    if conn.sync_status == "syncing":
+        since = _syncing_since(conn)
+        if since > horizon:
+            return Blocked("syncing", since + schedule.job_limit_ms)
+    return None
+
+
+def _syncing_since(conn: Candidate) -> int:
+    """Return the last sign of life of whoever set `syncing`: its job, or else what else is known."""
+    if conn.job_since is not None:
+        return conn.job_since
+    return max(conn.stream.changed_at, conn.last_synced_at or 0) or conn.connected_at or 0
+
+
+def _held_by_interval(conn: Candidate, now_ms: int, schedule: Schedule) -> Blocked | None:
+    if conn.last_synced_at is None:
+        return None
+    due_at = conn.last_synced_at + (conn.interval_ms or schedule.interval_ms)
+    if conn.last_synced_at > now_ms:
+        return Blocked("future", due_at)
+    return Blocked("fresh", due_at) if due_at >= now_ms else None
+
+
+def _due(conn: Candidate, now_ms: int, schedule: Schedule) -> Due:
+    reason: DueReason = "interval_elapsed" if conn.last_synced_at is not None else "never_synced"
+    if conn.stream.state == "failed":
+        reason = "reconnected" if conn.reconnected else "retry"
+    stuck = conn.job_id is not None and (conn.job_since or 0) <= now_ms - schedule.job_limit_ms
+    return Due(reason, conn.job_id if stuck else None)
+
+
+def fell_due(conn: Candidate, due: Due) -> FellDue:
+    """Return the event that opens a cycle."""
+    return FellDue(
+        reason=due.reason,
+        last_synced_at=conn.last_synced_at,
+        superseded_job_id=due.superseded_job_id,
+    )
+
+
+def expires_within(conn: Candidate, now_ms: int, margin_ms: int) -> bool:
+    """Return whether the access token ends before `now_ms + margin_ms`; no expiry never does."""
+    if conn.expires_at is None:
+        return conn.expires_odd
+    return conn.expires_at < now_ms + margin_ms
+
+
+def message_for(conn: Candidate, now_ms: int, job_id: str) -> SyncJobMessage:
+    """Return the whole message: a first sync reaches back seven days, others to the last one."""
+    first = conn.last_synced_at is None
+    start = now_ms - FIRST_WINDOW_MS if conn.last_synced_at is None else conn.last_synced_at
+    now = iso(now_ms)
+    return SyncJobMessage(
+        job_id=job_id,
+        connection_id=conn.connection_id,
+        organization_id=conn.organization_id,
+        platform=conn.platform,
+        account_id=conn.account_id,
+        job_type="full" if first else "incremental",
+        sync_window=SyncWindow(iso(start), now),
+        metadata=MessageMetadata(0, now, "high" if first else "normal"),
+    )
+
+
+def backoff(failures: int, jitter: float) -> int:
+    """Return how long the `failures`-th failure in a row waits, in ms.
+
+    15 min doubling to 6 h, of which the upper half is drawn by `jitter` in [0, 1), so that the first
+    wait always ends before the next tick and a crowd that failed together does not come back together.
+    """
+    longest = min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** min(failures - 1, 16))
+    return int(longest * (0.5 + jitter / 2))
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_YEARS: Final = (-62135596800000, 253402300799999)  # What four digits can say.
+
+
+def iso(ms: int) -> str:
+    """Return `ms` as `YYYY-MM-DDTHH:MM:SS.sssZ`, what we write in shared columns and messages."""
+    at = _EPOCH + timedelta(milliseconds=min(max(ms, _YEARS[0]), _YEARS[1]))
+    return at.isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
