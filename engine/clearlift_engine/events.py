@@ -4,10 +4,10 @@ Each is a fact in the past tense and carries what was decided (a window, a time 
 setting that led there, so that a replay needs no configuration. None carries a token, a
 ciphertext or a key: `credentials` is a fingerprint, which says only whether two are the same.
 
-`v` is the version of the shape. A shape that has been written stays readable for ever: a new version
-gets an entry in UPCASTS that turns the old JSON object into the new one, and a golden file.
-Times are `int`, milliseconds since 1970, UTC; those in a message are ISO 8601, as the consumer
-wants them.
+`v` is the version of the shapes, of all of them together. What has been written stays readable for
+ever: with a new version, every transition gets an entry in UPCASTS that turns the old JSON object
+into the new one, and a golden file. Times are `int`, milliseconds since 1970, UTC; those in a
+message are ISO 8601, as the consumer wants them.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,9 +24,15 @@ DueReason = Literal["never_synced", "interval_elapsed", "retry", "reconnected"]
 JobType = Literal["full", "incremental"]
 Priority = Literal["high", "normal"]
 Level = Literal["same_transaction", "windowless", "windowed", "at_least_once"]
-FailureClass = Literal["transient", "throttled", "permanent", "configuration", "suspect"]
+FailureClass = Literal["transient", "permanent", "invalid"]  # invalid: the row, not the grant.
 ReleaseReason = Literal[
-    "throttled", "provider_down", "configuration", "suspect", "lease_expired", "interrupted"
+    "throttled",
+    "provider_down",
+    "configuration",
+    "suspect",
+    "credentials_changed",
+    "lease_expired",
+    "interrupted",
 ]
 
 
@@ -151,6 +157,8 @@ _DECODERS: Final = {name: msgspec.json.Decoder(cls) for name, cls in _TYPES.item
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 UPCASTS: Final[Mapping[tuple[str, int], Upcast]] = {}  # (transition, from version): to the next
 
+_CURRENT: Final = f'{{"v":{SCHEMA_VERSION},'  # How everything begins that `encode` writes today.
+
 
 class _Versioned(msgspec.Struct, frozen=True):
     v: int
@@ -167,16 +175,18 @@ def decode(
     """Return the event that `encode` wrote, in today's shape.
 
     Raises:
-        UnreadableEventError: not JSON, not that shape, or written by a newer version of this program.
+        UnreadableEventError: not JSON, not that shape, or written by a newer program than this.
     """
     if transition not in _TYPES:
         raise UnreadableEventError(transition, "there is no such transition")
     try:
+        if data.startswith(_CURRENT):
+            return _DECODERS[transition].decode(data)
         version = msgspec.json.decode(data, type=_Versioned).v
         if version == SCHEMA_VERSION:
             return _DECODERS[transition].decode(data)
         return msgspec.convert(_upcast(transition, version, data, upcasts), _TYPES[transition])
-    except (msgspec.MsgspecError, UnicodeError) as exc:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
         raise UnreadableEventError(transition, str(exc)) from exc
 
 
@@ -189,5 +199,5 @@ def _upcast(
     for old in range(version, SCHEMA_VERSION):
         if (transition, old) not in upcasts:
             raise UnreadableEventError(transition, f"nothing reads version {old}")
-        raw = upcasts[transition, old](raw)
+        raw = {**upcasts[transition, old](raw), "v": old + 1}
     return raw

@@ -2,8 +2,8 @@
 
 `transitions` is the rulebook: it holds the table, checks it and draws it. The engine reads
 NEXT_STATE, flattened from that same Machine at import: a dict look-up takes 0.06 µs, an event
-through the Machine 5 µs, through AsyncMachine 20 µs (CPython 3.11, transitions 0.9.3). Conditions and
-callbacks are refused, because a false condition is silent and a failing callback leaves the
+through the Machine 5 µs, through AsyncMachine 20 µs (CPython 3.11, transitions 0.9.3). Conditions
+and callbacks are refused, because a false condition is silent and a failing callback leaves the
 state moved.
 
 A connection without a stream has no state. The Machine wants a name for that: NEW. It stands in no
@@ -58,16 +58,22 @@ def compile_rules(machine: Machine) -> Mapping[tuple[State | None, Transition], 
     """Return the Machine as {(state, transition): next state}; None is the state before the first.
 
     A rule that a dict cannot honour is a bug in the table, so it stops the import: a condition, a
-    callback, or an end that is no state (`transitions` itself checks neither).
+    callback, a second rule for one cell, a way back to NEW, or an end that is no state
+    (`transitions` itself checks none of them).
     """
     rules: dict[tuple[State | None, Transition], State] = {}
+    for state in machine.states.values():
+        assert not any((state.on_enter, state.on_exit)), state
     for trigger in machine.events:
         for rule in machine.get_transitions(trigger):
             assert rule.source in machine.states, rule
             assert rule.dest in machine.states, rule
+            assert rule.dest != NEW, rule
             assert not any((rule.conditions, rule.prepare, rule.before, rule.after)), rule
             source = None if rule.source == NEW else cast("State", rule.source)
-            rules[source, cast("Transition", trigger)] = cast("State", rule.dest)
+            cell = source, cast("Transition", trigger)
+            assert cell not in rules, rule  # The Machine would take the first, a dict the last.
+            rules[cell] = cast("State", rule.dest)
     return MappingProxyType(rules)
 
 

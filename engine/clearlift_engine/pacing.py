@@ -1,12 +1,12 @@
 """How fast a provider may be asked, and when it is better not to ask at all. Pure functions.
 
-A Gate is one provider's row in the database, moved in the very transaction that claims a refresh, so
-it holds across processes and restarts. `version` is its lock: a gate that somebody moved first refuses
-the whole claim.
+A Gate is one provider's row in the database, moved in the very transaction that claims a refresh,
+so it holds across processes and restarts. `version` is its lock: a gate that somebody moved first
+refuses the whole claim.
 
 Pacing is a log of the last `count` slots: the next slot is free one period after the slot `count`
-places back. For a count of 1 that is GCRA without a burst; for 200 an hour it is what GCRA cannot say:
-never more than 200 in any hour, and yet as early as that allows.
+places back. For a count of 1 that is GCRA without a burst; for 200 an hour it is what GCRA cannot
+say: never more than 200 in any hour, and yet as early as that allows.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,8 @@ from typing import Final, Literal
 import msgspec
 
 FAILURES_TO_OPEN: Final = 5  # Transient ones in a row, over all connections of the provider.
+
+HORIZON_MS: Final = 10_000  # Slots are taken this far ahead: a claim waits at most so long.
 
 BreakerReason = Literal["provider_down", "configuration", "suspect"]
 
@@ -31,6 +33,7 @@ class Gate(msgspec.Struct, frozen=True):
 
     provider: str
     version: int = 0
+    run_id: str = ""  # Who moved it last.
     slots: tuple[int, ...] = ()  # Of the newest requests, ascending; at most `Rate.count` of them.
     paused_until: int = 0  # The provider said so.
     failures: int = 0  # Transient ones in a row.
@@ -58,7 +61,7 @@ def reserve(
 
 
 def allowance(gate: Gate, *, now_ms: int, run_id: str) -> int | None:
-    """Return how many requests this run may make now: None for any number, or one probe, or none."""
+    """Return how many requests this run may make now: None for any number, one probe, or none."""
     if gate.paused_until > now_ms:
         return 0
     if gate.breaker is None:
@@ -67,12 +70,13 @@ def allowance(gate: Gate, *, now_ms: int, run_id: str) -> int | None:
 
 
 def succeeded(gate: Gate) -> Gate:
-    """Return the gate after an answer that shows the provider to be well."""
+    """Return the gate after an answer that shows the provider to be well.
+
+    A pause stays: the request may have been on its way already when the provider asked for it.
+    """
     if not gate.failures and gate.breaker is None:
         return gate
-    return msgspec.structs.replace(
-        gate, failures=0, breaker=None, opened_at=None, probe_run=None, paused_until=0
-    )
+    return msgspec.structs.replace(gate, failures=0, breaker=None, opened_at=None, probe_run=None)
 
 
 def stumbled(gate: Gate, now_ms: int) -> Gate:

@@ -68,6 +68,8 @@ class Candidate(msgspec.Struct, frozen=True):
     job_since: int | None  # When that job was created or started, whichever is later.
     reconnected: bool  # Its credentials are not those that were found dead.
     stream: Stream
+    scopes_odd: bool = False  # Not JSON. Nothing here reads scopes, but somebody will.
+    ref: int = 0  # What Plan calls it.
 
 
 class Blocked(msgspec.Struct, frozen=True):
@@ -123,7 +125,7 @@ def _held_by_job(conn: Candidate, now_ms: int, schedule: Schedule) -> Blocked | 
 
 
 def _syncing_since(conn: Candidate) -> int:
-    """Return the last sign of life of whoever set `syncing`: its job, or else what else is known."""
+    """Return the last sign of life of whoever set `syncing`: its job's, or what else is known."""
     if conn.job_since is not None:
         return conn.job_since
     return max(conn.stream.changed_at, conn.last_synced_at or 0) or conn.connected_at or 0
@@ -182,8 +184,9 @@ def message_for(conn: Candidate, now_ms: int, job_id: str) -> SyncJobMessage:
 def backoff(failures: int, jitter: float) -> int:
     """Return how long the `failures`-th failure in a row waits, in ms.
 
-    15 min doubling to 6 h, of which the upper half is drawn by `jitter` in [0, 1), so that the first
-    wait always ends before the next tick and a crowd that failed together does not come back together.
+    15 min doubling to 6 h, of which the upper half is drawn by `jitter` in [0, 1), so that the
+    first wait always ends before the next tick, and a crowd that failed together does not come
+    back together.
     """
     longest = min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** min(failures - 1, 16))
     return int(longest * (0.5 + jitter / 2))

@@ -60,6 +60,14 @@ class SealedTokens(Protocol):
     """New encrypted tokens, on their way from a TokenRefresher to the store; opaque here."""
 
     @property
+    def connection_id(self) -> str: ...
+
+    @property
+    def replaced_fingerprint(self) -> str:
+        """Say which credentials were sent; only over these are the new tokens stored."""
+        ...
+
+    @property
     def expires_at(self) -> int | None: ...
 
     @property
@@ -89,14 +97,15 @@ class Message(msgspec.Struct, frozen=True):
 class Commit(msgspec.Struct, frozen=True):
     """What one decision changes, in all tables, about one connection.
 
-    It holds only if the stream is still at `before`. A commit without drafts moves no stream and is for
-    tokens alone.
+    It holds only if the stream is still at `before`. A commit without drafts moves no stream and is
+    for tokens alone.
     """
 
     before: Stream
     after: Stream
     drafts: tuple[Draft, ...]
-    job: JobRow | None = None  # Insert it; refused if the connection has an open job or is gone.
+    job: JobRow | None = None  # Insert it; lost if the connection has an open job or is gone.
+    open_since: int = 0  # Open: a job whose last sign of life is later than this.
     sync_error: str | None = None  # Set sync_status to 'failed' with this text.
     clears_error: bool = False  # Set sync_status back to 'pending' if 'failed' was our doing.
     tokens: SealedTokens | None = None  # Stored where what they replace is still stored.
@@ -108,6 +117,7 @@ class Appended(msgspec.Struct, frozen=True):
 
     lost: frozenset[str] = frozenset()  # Another worker moved these streams first.
     refused: Mapping[str, str] = {}  # The database will not have these, and why.
+    gate_moved: bool = True  # False: another worker moved the gate first, and nothing was taken.
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -133,8 +143,8 @@ class Store(Protocol):
         """Return what is known now of `refs`, in their order; those deleted since are left out."""
         ...
 
-    async def credentials(self, connection_ids: Sequence[str]) -> Sequence[SealedCredentials]:
-        """Return the stored credentials, in any order; those deleted since are left out."""
+    async def find(self, connection_ids: Sequence[str]) -> Sequence[Candidate]:
+        """Return what is known now of these connections, in any order, without unknown ones."""
         ...
 
     async def append(self, commits: Sequence[Commit], gate: Gate | None = None) -> Appended:
@@ -143,8 +153,9 @@ class Store(Protocol):
         All that a taken commit says changes together, or nothing does. With a `gate`, the gate must
         still be at the version before, or nothing at all is taken. At most one commit per stream.
 
-        Losing a stream is no error. One commit that a constraint refuses is reported as refused, and
-        the others stand.
+        Losing a stream is no error: another worker moved it, another's job is open, or the
+        connection has been deleted or deactivated. One commit that a constraint refuses is reported
+        as refused, and the others stand.
         """
         ...
 
@@ -154,6 +165,34 @@ class Store(Protocol):
 
     async def waiting(self, *, limit: int) -> Sequence[Waiting]:
         """Return the first `limit` jobs that the queue does not have yet, in the log's order."""
+        ...
+
+
+class Vault(Protocol):
+    """The encrypted tokens that lie in the database."""
+
+    async def credentials(self, connection_ids: Sequence[str]) -> Sequence[SealedCredentials]:
+        """Return the stored credentials, in any order; those deleted since are left out."""
+        ...
+
+    async def sample(self, limit: int) -> Sequence[SealedCredentials]:
+        """Return the credentials of some `limit` active connections that have any."""
+        ...
+
+
+class Rescue(Protocol):
+    """Where new tokens go when the database is away: encrypted, on this machine, durable."""
+
+    async def keep(self, tokens: SealedTokens) -> None:
+        """Return when the tokens will survive a crash."""
+        ...
+
+    async def kept(self) -> Sequence[SealedTokens]:
+        """Return what was kept and not dropped, oldest first."""
+        ...
+
+    async def drop(self, tokens: SealedTokens) -> None:
+        """Forget tokens that are in the database now."""
         ...
 
 
@@ -219,7 +258,8 @@ class Queue(Protocol):
         """Hand over messages, within `limits`; return what became of each, in their order.
 
         Raises:
-            UnavailableError: it is not known of any of them whether the queue has it. Publish again.
+            UnavailableError: it is not known of any of them whether the queue has it. Publish
+            again.
         """
         ...
 

@@ -3,15 +3,15 @@
 `evolve` is the only code that moves a projection: tick, relay and replay all go through it.
 `record` is the only code that makes a row of the log.
 
-The chain. A row's hash is SHA-256, in lower-case hex, over the UTF-8 bytes of this JSON array, written
-without spaces, strings escaped only where JSON demands it, absent values as null:
+The chain. A row's hash is SHA-256, in lower-case hex, over the UTF-8 bytes of this JSON array,
+written without spaces, strings escaped only where JSON demands it, absent values as null:
 
     [1, previous hash or null, connection_id, version, transition, source, target,
      occurred_at, run_id, job_id, data]
 
-1 is the version of the encoding. `data` goes in as the string that the column holds, not as the object
-it spells, so not one byte of it can change unseen. `position` is not in it, for the database gives it
-out after the hash is made: positions are checked by being without a gap.
+1 is the version of the encoding. `data` goes in as the string that the column holds, not as the
+object it spells, so not one byte of it can change unseen. `position` is not in it, for the database
+gives it out after the hash is made: positions are checked by being without a gap.
 """
 
 from hashlib import sha256
@@ -35,7 +35,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """Where a connection stands: its events, folded. Column for column the table connection_state."""
+    """Where a connection stands: its events, folded. Column for column as in connection_state."""
 
     connection_id: str
     state: State | None = None  # None: nothing has happened yet.

@@ -15,6 +15,7 @@ CREATE INDEX runs_by_start ON runs (started_at);
 CREATE TABLE provider_gates (
   provider TEXT    PRIMARY KEY,                     -- platform
   version  INTEGER NOT NULL,                        -- lock: whoever moves the gate adds one
+  run_id   TEXT    NOT NULL,                        -- who moved it last: runs.id
   gate     TEXT    NOT NULL                         -- JSON
 ) STRICT, WITHOUT ROWID;
 
@@ -45,6 +46,7 @@ CREATE TABLE queue_messages (
 ) STRICT;
 
 CREATE INDEX queue_messages_ready ON queue_messages (visible_at, enqueued_at) WHERE dead_at IS NULL;
+CREATE INDEX queue_messages_leased ON queue_messages (lease_id) WHERE lease_id IS NOT NULL;
 
 -- Two indexes on the API worker's tables. GLOB keeps words like 'now' out, which no index may hold.
 CREATE INDEX clearlift_connections_by_last_synced ON platform_connections (

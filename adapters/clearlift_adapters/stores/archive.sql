@@ -1,0 +1,63 @@
+-- What replay reads. Ordered by id as SQLite's BINARY collation does: by the bytes of its UTF-8, which
+-- is also the order of Python's strings.
+
+-- name: entries
+SELECT
+  position, connection_id, version, transition, source, target, occurred_at, run_id, job_id, data,
+  hash
+FROM outbox
+ORDER BY connection_id, version;
+
+-- name: entries_of
+SELECT
+  position, connection_id, version, transition, source, target, occurred_at, run_id, job_id, data,
+  hash
+FROM outbox
+WHERE connection_id = :connection_id
+ORDER BY version;
+
+-- name: projections
+SELECT
+  connection_id, state, version, hash, changed_at, job_id, lease_until, retry_at, failures,
+  credentials, in_doubt, position
+FROM connection_state
+ORDER BY connection_id;
+
+-- name: projections_of
+SELECT
+  connection_id, state, version, hash, changed_at, job_id, lease_until, retry_at, failures,
+  credentials, in_doubt, position
+FROM connection_state
+WHERE connection_id = :connection_id;
+
+-- name: jobs
+SELECT id, organization_id, connection_id, status, job_type, created_at, metadata
+FROM sync_jobs
+ORDER BY connection_id, rowid;
+
+-- name: jobs_of
+SELECT id, organization_id, connection_id, status, job_type, created_at, metadata
+FROM sync_jobs
+WHERE connection_id = :connection_id
+ORDER BY rowid;
+
+-- name: positions
+SELECT
+  (SELECT count(*) FROM outbox),
+  max(
+    coalesce((SELECT max(position) FROM outbox), 0),
+    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0)
+  );
+
+-- name: forget
+DELETE FROM connection_state;
+
+-- name: remember
+INSERT INTO connection_state (
+  connection_id, state, version, hash, changed_at, job_id, lease_until, retry_at, failures,
+  credentials, in_doubt, position
+)
+VALUES (
+  :connection_id, :state, :version, :hash, :changed_at, :job_id, :lease_until, :retry_at, :failures,
+  :credentials, :in_doubt, :position
+);

@@ -1,0 +1,268 @@
+"""One SQLite file over aiosqlite: reads, and transactions that are whole or not at all.
+
+One connection a process, one transaction at a time. aiosqlite runs a statement to its end even if
+the task that awaited it is cancelled, and tasks that share a connection would share a transaction;
+so a lock keeps them apart, and a cancelled task waits for its transaction to end before it goes.
+
+`synchronous=FULL`: with NORMAL, a power cut loses transactions that were reported as committed.
+`BEGIN IMMEDIATE`: a deferred transaction that turns into a writer fails at once if another wrote in
+between, whatever the busy timeout.
+"""
+
+import asyncio
+import os
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal, Self, TypeVar, cast
+from urllib.parse import quote
+
+import aiosqlite
+
+from clearlift_adapters.stores.library import OLDEST, VERSION, sqlite3, wal_is_safe
+from clearlift_adapters.stores.queries import Query
+from clearlift_engine.errors import ConfigurationError, UnavailableError
+
+Value = str | int | float | bytes | None
+Row = tuple[Any, ...]
+Step = tuple[Query, Sequence[Sequence[Value]]]
+Mode = Literal["rwc", "rw", "ro"]
+T = TypeVar("T")
+
+BUSY_MS: Final = 60_000  # Longer than any transaction of ours, shorter than a tick.
+_CHUNK: Final = 500  # Rows a thread hop brings; a hop costs as much as reading some fifty.
+_PRAGMAS: Final = (
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA recursive_triggers = ON",  # Without it INSERT OR REPLACE walks past the triggers.
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA cache_size = -8000",  # KiB.
+)
+
+
+class RefusedError(Exception):
+    """A constraint or a trigger refused the transaction; nothing of it was done."""
+
+
+class SqliteDatabase:
+    """An open SQLite file."""
+
+    def __init__(self, db: aiosqlite.Connection, path: Path) -> None:
+        self._db = db
+        self._lock = asyncio.Lock()
+        self.path = path
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path, mode: Mode) -> AsyncGenerator[Self]:
+        """Open `path`; create it, readable by its owner alone, if `mode` is rwc.
+
+        Raises:
+            ConfigurationError: there is no such file, or the SQLite library is too old.
+            UnavailableError: the file cannot be opened now.
+        """
+        if VERSION < OLDEST:
+            raise ConfigurationError(
+                f"SQLite {'.'.join(map(str, VERSION))} is too old: 3.38 or newer is needed; "
+                "install the package pysqlite3"
+            )
+        _ensure_file(path, mode)
+        uri = f"file:{quote(str(path))}?mode={'rw' if mode == 'rwc' else mode}"
+        db = aiosqlite.Connection(lambda: _connect(uri), 64)
+        with _translated(path):
+            await db
+        try:
+            database = cls(db, path)
+            await database.prepare(mode)
+            yield database
+        finally:
+            await db.close()
+
+    async def prepare(self, mode: Mode) -> None:
+        """Set what every connection of ours relies on."""
+        with _translated(self.path):
+            await self._db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            for pragma in _PRAGMAS:
+                await self._db.execute(pragma)
+            if mode == "ro":
+                await self._db.execute("PRAGMA query_only = ON")
+                return
+            await self._choose_journal()
+
+    async def _choose_journal(self) -> None:
+        wanted = "wal" if wal_is_safe() else "delete"
+        rows = await self._db.execute_fetchall("PRAGMA journal_mode")
+        if next(iter(rows))[0] == wanted:
+            return
+        rows = await self._db.execute_fetchall(f"PRAGMA journal_mode = {wanted}")
+        mode = next(iter(rows))[0]
+        if mode == "wal" and not wal_is_safe():
+            raise UnavailableError(
+                f"{self.path} is in WAL mode, which SQLite {sqlite3.sqlite_version} may corrupt, "
+                "and another process keeps it there: stop the others, or install pysqlite3"
+            )
+
+    async def read(self, query: Query, *parameters: Value) -> list[Row]:
+        """Return all rows of one query."""
+        async with self._lock:
+            return await _to_the_end(self._fetch(query.sql, parameters))
+
+    async def write(self, steps: Sequence[Step]) -> list[int]:
+        """Run each step once for every row it has, all in one transaction.
+
+        Return how many rows of the database each step changed.
+
+        Raises:
+            RefusedError: a constraint or a trigger refused; nothing was done.
+        """
+        async with self._lock:
+            return await _to_the_end(self._write(steps))
+
+    async def _write(self, steps: Sequence[Step]) -> list[int]:
+        with _translated(self.path):
+            await self._db.execute("BEGIN IMMEDIATE")
+            try:
+                changed = [await self._run(query, rows) for query, rows in steps]
+                await self._db.commit()
+            except BaseException:
+                await self._db.rollback()
+                raise
+            return changed
+
+    @asynccontextmanager
+    async def transaction(self, kind: Literal["DEFERRED", "IMMEDIATE"]) -> AsyncGenerator["Moment"]:
+        """Hold one transaction open: DEFERRED to read as of one moment, IMMEDIATE to write too."""
+        async with self._lock:
+            with _translated(self.path):
+                await self._db.execute(f"BEGIN {kind}")
+                try:
+                    yield Moment(self._db, self._run)
+                    await _to_the_end(self._db.commit())
+                except BaseException:
+                    await _to_the_end(self._db.rollback())
+                    raise
+
+    async def _fetch(self, sql: str, parameters: Sequence[Value]) -> list[Row]:
+        with _translated(self.path):
+            try:
+                return _rows(await self._db.execute_fetchall(sql, parameters))
+            except sqlite3.OperationalError as exc:
+                if "Could not decode to UTF-8" not in str(exc):
+                    raise
+            # Some other program stored bytes that are no UTF-8. Read what can be read.
+            self._db.text_factory = _lenient
+            try:
+                return _rows(await self._db.execute_fetchall(sql, parameters))
+            finally:
+                self._db.text_factory = str
+
+    async def _run(self, query: Query, rows: Sequence[Sequence[Value]]) -> int:
+        if not rows:
+            return 0
+        cursor = await self._db.executemany(query.sql, rows)
+        changed = cursor.rowcount
+        await cursor.close()
+        return changed
+
+
+class Moment:
+    """What can be done inside `SqliteDatabase.transaction`."""
+
+    def __init__(
+        self,
+        db: aiosqlite.Connection,
+        run: Callable[[Query, Sequence[Sequence[Value]]], Awaitable[int]],
+    ) -> None:
+        self._db, self._run = db, run
+
+    async def rows(self, query: Query, *parameters: Value) -> AsyncIterator[Row]:
+        """Yield the rows of one query; a chunk of them is in memory at a time."""
+        async with self._db.execute(query.sql, parameters) as cursor:
+            while chunk := _rows(await cursor.fetchmany(_CHUNK)):
+                for row in chunk:
+                    yield row
+
+    async def write(self, query: Query, rows: Sequence[Sequence[Value]]) -> int:
+        """Run one statement for every row; return how many rows of the database changed."""
+        return await self._run(query, rows)
+
+    async def script(self, sql: str) -> None:
+        """Run the statements of a migration, one by one, for executescript would commit first."""
+        for statement in statements(sql):
+            await self._db.execute(statement)
+
+
+def statements(script: str) -> Iterator[str]:
+    """Split a script where SQLite says that a statement is complete."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        yield statement
+
+
+def _rows(fetched: Iterable[object]) -> list[Row]:
+    """Return what aiosqlite calls sqlite3.Row: without a row factory they are plain tuples."""
+    return cast("list[Row]", fetched)
+
+
+def _lenient(raw: bytes) -> str:
+    return raw.decode(errors="replace")
+
+
+def _ensure_file(path: Path, mode: Mode) -> None:
+    if mode != "rwc":
+        if not path.exists():
+            raise ConfigurationError(
+                f"there is no database at {path}: create it with `clearlift-cron migrate`, "
+                "or name another with --database"
+            )
+        return
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as exc:
+        raise UnavailableError(f"cannot create the database {path}: {exc.strerror}") from exc
+
+
+def _connect(uri: str) -> "sqlite3.Connection":
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+
+@contextmanager
+def _translated(path: Path) -> Generator[None]:
+    """Turn what SQLite raises into what the engine knows."""
+    try:
+        yield
+    except sqlite3.IntegrityError as exc:
+        raise RefusedError(str(exc)) from exc
+    except sqlite3.OperationalError as exc:
+        if "no such table" in str(exc) or "no such column" in str(exc):
+            raise ConfigurationError(
+                f"{path} is not set up for this version ({exc}): run `clearlift-cron migrate`"
+            ) from exc
+        raise UnavailableError(f"the database {path} does not answer: {exc}") from exc
+    except sqlite3.DatabaseError as exc:
+        raise UnavailableError(f"the database {path} cannot be read: {exc}") from exc
+
+
+async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await `work`; if this task is cancelled meanwhile, let the work end first."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

@@ -1,0 +1,21 @@
+"""The database in plain dicts: the reference for every other store, and the one for simulations.
+
+Several stores over one MemoryDatabase are several processes over one database. No method awaits
+anything, so each is a transaction.
+"""
+
+from clearlift_adapters.stores.memory.archive import MemoryArchive
+from clearlift_adapters.stores.memory.operation import MemoryJournal, MemoryLeases, MemoryVault
+from clearlift_adapters.stores.memory.store import MemoryStore
+from clearlift_adapters.stores.memory.tables import ConnectionRow, JobTableRow, MemoryDatabase
+
+__all__ = [
+    "ConnectionRow",
+    "JobTableRow",
+    "MemoryArchive",
+    "MemoryDatabase",
+    "MemoryJournal",
+    "MemoryLeases",
+    "MemoryStore",
+    "MemoryVault",
+]

@@ -1,0 +1,55 @@
+"""The small ports on a SQLite file: the vault of credentials, the journal of runs, leases."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from clearlift_adapters.credentials import StoredCredentials
+from clearlift_adapters.stores.database import SqliteDatabase
+from clearlift_adapters.stores.queries import bind, load
+
+_SQL: Final = load("operation.sql")
+_CREDENTIALS: Final = bind(_SQL, "credentials", "connection_ids")
+_SAMPLE: Final = bind(_SQL, "sample", "limit")
+_BEGIN_RUN: Final = bind(_SQL, "begin_run", "id", "command", "started_at")
+_FINISH_RUN: Final = bind(_SQL, "finish_run", "id", "finished_at", "outcome", "report")
+_HOLD_LEASE: Final = bind(_SQL, "hold_lease", "name", "holder", "until", "now")
+
+
+class SqliteVault:
+    """The port Vault."""
+
+    def __init__(self, db: SqliteDatabase) -> None:
+        self._db = db
+
+    async def credentials(self, connection_ids: Sequence[str]) -> Sequence[StoredCredentials]:
+        ids = msgspec.json.encode(connection_ids).decode()
+        return [StoredCredentials(*row) for row in await self._db.read(_CREDENTIALS, ids)]
+
+    async def sample(self, limit: int) -> Sequence[StoredCredentials]:
+        return [StoredCredentials(*row) for row in await self._db.read(_SAMPLE, limit)]
+
+
+class SqliteJournal:
+    """The port Journal."""
+
+    def __init__(self, db: SqliteDatabase) -> None:
+        self._db = db
+
+    async def begin(self, run_id: str, command: str, *, now_ms: int) -> None:
+        await self._db.write([(_BEGIN_RUN, [(run_id, command, now_ms)])])
+
+    async def finish(self, run_id: str, *, now_ms: int, outcome: str, report: bytes) -> None:
+        await self._db.write([(_FINISH_RUN, [(run_id, now_ms, outcome, report.decode())])])
+
+
+class SqliteLeases:
+    """The port Leases."""
+
+    def __init__(self, db: SqliteDatabase) -> None:
+        self._db = db
+
+    async def hold(self, name: str, holder: str, *, now_ms: int, until_ms: int) -> bool:
+        [changed] = await self._db.write([(_HOLD_LEASE, [(name, holder, until_ms, now_ms)])])
+        return changed == 1

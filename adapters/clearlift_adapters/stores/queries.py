@@ -1,0 +1,43 @@
+"""SQL as files: `-- name: due` begins a query, and `:name` in it is a parameter.
+
+Names become numbers (`?1`) when a file is loaded, because that is what D1 takes and what
+executemany takes fastest. The caller names the parameters it will bind, in its own order, and a
+file that says otherwise stops the import.
+"""
+
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+
+_HERE: Final = "clearlift_adapters.stores"
+_BLOCK: Final = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", re.MULTILINE | re.DOTALL)
+_COMMENT: Final = re.compile(r"^\s*--.*\n", re.MULTILINE)
+_PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_]+)")
+
+
+class Query(msgspec.Struct, frozen=True):
+    """One statement with numbered parameters."""
+
+    name: str
+    sql: str
+
+
+def load(file: str) -> Mapping[str, str]:
+    """Return the statements of a file beside this one, by name, parameters still named."""
+    text = files(_HERE).joinpath(file).read_text(encoding="utf-8")
+    return {
+        name: _COMMENT.sub("", body).strip().removesuffix(";")
+        for name, body in _BLOCK.findall(text)
+    }
+
+
+def bind(statements: Mapping[str, str], name: str, *parameters: str) -> Query:
+    """Return a statement whose parameters are numbered in the order given."""
+    sql = statements[name]
+    found = set(_PARAMETER.findall(sql))
+    assert found == set(parameters), f"{name}: {found ^ set(parameters)}"
+    numbers = {parameter: str(number) for number, parameter in enumerate(parameters, start=1)}
+    return Query(name, _PARAMETER.sub(lambda match: "?" + numbers[match[1]], sql))

@@ -1,0 +1,331 @@
+"""The store in one SQLite file. The queries, with their reasons, are in store.sql."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from clearlift_adapters.credentials import StoredCredentials, StoredTokens
+from clearlift_adapters.stores.database import RefusedError, Row, SqliteDatabase, Step, Value
+from clearlift_adapters.stores.queries import bind, load
+from clearlift_engine.pacing import Gate
+from clearlift_engine.policy import Candidate, Schedule, iso
+from clearlift_engine.ports import Appended, Commit, Message, Plan, Waiting
+from clearlift_engine.stream import Stream
+
+_SQL: Final = load("store.sql")
+_DUE: Final = bind(
+    _SQL,
+    "due",
+    "now_ms",
+    "now_s",
+    "synced_before_s",
+    "interval_s",
+    "job_horizon_ms",
+    "job_horizon_s",
+    "refresh_before_ms",
+    "limit",
+)
+_DEAD: Final = bind(_SQL, "dead", "refresh_before_ms", "after", "limit")
+_CANDIDATES: Final = bind(_SQL, "candidates", "refs")
+_REFS: Final = bind(_SQL, "refs", "connection_ids")
+_WAITING: Final = bind(_SQL, "waiting", "limit")
+_GATE: Final = bind(_SQL, "gate", "provider")
+_WRITTEN: Final = bind(_SQL, "written", "rows")
+_MOVE_GATE: Final = bind(_SQL, "move_gate", "provider", "version", "run_id", "gate")
+_APPEND_ENTRY: Final = bind(
+    _SQL,
+    "append_entry",
+    "connection_id",
+    "version",
+    "transition",
+    "source",
+    "target",
+    "occurred_at",
+    "run_id",
+    "job_id",
+    "data",
+    "hash",
+    "seen_hash",
+    "open_since_s",
+    "gate",
+    "gate_version",
+)
+_PROJECT: Final = bind(
+    _SQL,
+    "project",
+    "connection_id",
+    "state",
+    "version",
+    "hash",
+    "changed_at",
+    "job_id",
+    "lease_until",
+    "retry_at",
+    "failures",
+    "credentials",
+    "in_doubt",
+)
+_INSERT_JOB: Final = bind(
+    _SQL,
+    "insert_job",
+    "id",
+    "organization_id",
+    "connection_id",
+    "job_type",
+    "created_at",
+    "metadata",
+    "hash",
+)
+_MARK_FAILED: Final = bind(_SQL, "mark_failed", "connection_id", "sync_error", "hash")
+_CLEAR_FAILED: Final = bind(_SQL, "clear_failed", "connection_id", "hash")
+_STORE_TOKENS: Final = bind(
+    _SQL,
+    "store_tokens",
+    "connection_id",
+    "access",
+    "refresh",
+    "expires_at",
+    "old_access",
+    "old_refresh",
+    "hash",
+)
+_ENQUEUE: Final = bind(_SQL, "enqueue", "job_id", "body", "enqueued_at", "connection_id", "hash")
+
+_DEAD_PAGE: Final = 1_000
+
+
+class _MessageOf(msgspec.Struct):
+    message: msgspec.Raw
+
+
+_MESSAGE_OF: Final = msgspec.json.Decoder(_MessageOf)
+
+
+class SqliteStore:
+    """The port Store."""
+
+    def __init__(self, db: SqliteDatabase) -> None:
+        self._db = db
+
+    async def due(self, *, now_ms: int, schedule: Schedule, limit: int) -> Plan:
+        job_horizon_ms = now_ms - schedule.job_limit_ms
+        refresh_before_ms = now_ms + schedule.refresh_margin_ms
+        rows = await self._db.read(
+            _DUE,
+            now_ms,
+            now_ms // 1000,
+            (now_ms - schedule.interval_ms) // 1000,
+            schedule.interval_ms // 1000,
+            job_horizon_ms,
+            job_horizon_ms // 1000,
+            refresh_before_ms,
+            limit,
+        )
+        complete = len(rows) < limit
+        rows += await self._reconnected(refresh_before_ms)
+        expiring: dict[str, list[int]] = {}
+        for ref, platform in rows:
+            if platform is not None:
+                expiring.setdefault(platform, []).append(ref)
+        return Plan([ref for ref, platform in rows if platform is None], expiring, complete)
+
+    async def _reconnected(self, refresh_before_ms: int) -> list[Row]:
+        """Return those whose grant was dead and whose credentials are now others."""
+        found: list[Row] = []
+        after = ""
+        while rows := await self._db.read(_DEAD, refresh_before_ms, after, _DEAD_PAGE):
+            for connection_id, ref, platform, dead, access, refresh, expiring in rows:
+                if StoredCredentials(connection_id, access, refresh).fingerprint != dead:
+                    found.append((ref, platform if expiring else None))
+            after = rows[-1][0]
+        return found
+
+    async def candidates(self, refs: Sequence[int]) -> Sequence[Candidate]:
+        rows = await self._db.read(_CANDIDATES, _json(refs))
+        found: dict[int, Candidate] = {}
+        for row in rows:
+            conn = _candidate(row)
+            other = found.get(row[0])
+            if other is None or (conn.job_since or 0) > (other.job_since or 0):
+                found[row[0]] = conn
+        return list(found.values())
+
+    async def find(self, connection_ids: Sequence[str]) -> Sequence[Candidate]:
+        return await self.candidates(
+            [row[0] for row in await self._db.read(_REFS, _json(connection_ids))]
+        )
+
+    async def waiting(self, *, limit: int) -> Sequence[Waiting]:
+        return [
+            Waiting(
+                Stream(*row[:-1]),
+                Message(row[5], bytes(_MESSAGE_OF.decode(row[-1]).message)),
+            )
+            for row in await self._db.read(_WAITING, limit)
+        ]
+
+    async def gate(self, provider: str) -> Gate:
+        rows = await self._db.read(_GATE, provider)
+        return msgspec.json.decode(rows[0][0], type=Gate) if rows else Gate(provider)
+
+    async def append(self, commits: Sequence[Commit], gate: Gate | None = None) -> Appended:
+        try:
+            return await self._append(commits, gate)
+        except RefusedError as exc:
+            if len(commits) <= 1:
+                return Appended(
+                    refused={commit.before.connection_id: str(exc) for commit in commits}
+                )
+        # One row among many is refused: halve until it stands alone.
+        half = len(commits) // 2
+        first = await self.append(commits[:half], gate)
+        second = await self.append(commits[half:], gate)
+        refused = {**first.refused, **second.refused}
+        return Appended(first.lost | second.lost, refused, first.gate_moved)
+
+    async def _append(self, commits: Sequence[Commit], gate: Gate | None) -> Appended:
+        steps = _steps(commits, gate)
+        changed = await self._db.write(steps)
+        asked = [len(rows) for _, rows in steps]
+        if changed[:2] == asked[:2]:
+            return Appended()
+        drafts = [commit.drafts[-1] for commit in commits if commit.drafts]
+        rows = [(draft.connection_id, draft.version, draft.hash) for draft in drafts]
+        written = {row[0] for row in await self._db.read(_WRITTEN, _json(rows))}
+        lost = frozenset(row[0] for row in rows) - written
+        return Appended(lost, gate_moved=changed[0] == asked[0])
+
+
+def _steps(commits: Sequence[Commit], gate: Gate | None) -> list[Step]:
+    """Return everything the commits write: first the gate, then the log, on which all else waits."""
+    moves = [] if gate is None else [(gate.provider, gate.version, gate.run_id, _json(gate))]
+    return [
+        (_MOVE_GATE, moves),
+        (_APPEND_ENTRY, _entries(commits, gate)),
+        (_PROJECT, [_columns(commit.after) for commit in commits if commit.drafts]),
+        *_shared(commits),
+    ]
+
+
+def _entries(commits: Sequence[Commit], gate: Gate | None) -> list[Sequence[Value]]:
+    name, version = (None, None) if gate is None else (gate.provider, gate.version)
+    return [
+        (
+            draft.connection_id,
+            draft.version,
+            draft.transition,
+            draft.source,
+            draft.target,
+            draft.occurred_at,
+            draft.run_id,
+            draft.job_id,
+            draft.data,
+            draft.hash,
+            commit.before.hash,
+            None if commit.job is None else commit.open_since // 1000,
+            name,
+            version,
+        )
+        for commit in commits
+        for draft in commit.drafts
+    ]
+
+
+def _columns(stream: Stream) -> Sequence[Value]:
+    return msgspec.structs.astuple(stream)
+
+
+def _shared(commits: Sequence[Commit]) -> list[Step]:
+    jobs: list[Sequence[Value]] = []
+    failed: list[Sequence[Value]] = []
+    cleared: list[Sequence[Value]] = []
+    tokens: list[Sequence[Value]] = []
+    queued: list[Sequence[Value]] = []
+    for commit in commits:
+        connection_id, digest = commit.after.connection_id, commit.after.hash
+        if commit.job is not None:
+            jobs.append((*msgspec.structs.astuple(commit.job), digest))
+        if commit.sync_error is not None:
+            failed.append((connection_id, commit.sync_error, digest))
+        if commit.clears_error:
+            cleared.append((connection_id, digest))
+        if commit.tokens is not None:
+            tokens.append(_tokens(commit.tokens, digest))
+        if commit.outgoing is not None:
+            body = commit.outgoing.body.decode()
+            at = commit.after.changed_at
+            queued.append((commit.outgoing.job_id, body, at, connection_id, digest))
+    return [
+        (_INSERT_JOB, jobs),
+        (_MARK_FAILED, failed),
+        (_CLEAR_FAILED, cleared),
+        (_STORE_TOKENS, tokens),
+        (_ENQUEUE, queued),
+    ]
+
+
+def _tokens(tokens: object, digest: str | None) -> Sequence[Value]:
+    assert isinstance(tokens, StoredTokens), "a store takes tokens sealed by its own adapters"
+    old = tokens.replaces
+    expires_at = None if tokens.expires_at is None else iso(tokens.expires_at)
+    return (
+        old.connection_id,
+        tokens.access,
+        tokens.refresh,
+        expires_at,
+        old.access,
+        old.refresh,
+        digest,
+    )
+
+
+def _candidate(row: Row) -> Candidate:
+    (
+        ref,
+        connection_id,
+        organization_id,
+        platform,
+        account_id,
+        is_active,
+        sync_status,
+        last_synced_at,
+        has_last_synced,
+        expires_at,
+        has_expiry,
+        connected_at,
+        interval_ms,
+        job_id,
+        job_since,
+        access,
+        refresh,
+        *projected,
+        scopes_odd,
+    ) = row
+    stream = Stream(connection_id, *projected) if projected[0] else Stream(connection_id)
+    dead = stream.state == "failed" and stream.retry_at is None
+    return Candidate(
+        connection_id,
+        organization_id,
+        platform,
+        account_id,
+        bool(is_active),
+        sync_status,
+        last_synced_at,
+        bool(has_last_synced) and last_synced_at is None,
+        expires_at,
+        bool(has_expiry) and expires_at is None,
+        connected_at,
+        interval_ms,
+        job_id,
+        job_since if job_id is not None else None,
+        dead
+        and StoredCredentials(connection_id, access, refresh).fingerprint != stream.credentials,
+        stream,
+        bool(scopes_odd),
+        ref,
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

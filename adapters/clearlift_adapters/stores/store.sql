@@ -1,0 +1,232 @@
+-- The store's queries, right on SQLite and on D1 alike. Times are milliseconds since 1970, but for
+-- names ending in _s. A shared DATETIME column is read through GLOB, so that words ('now') and bare
+-- numbers are no times, and through julianday(), which knows milliseconds.
+
+-- name: due
+-- In index order; `:synced_before_s` is the schedule's interval ago. Connections with a shorter
+-- interval of their own come from the second arm, so that one of them does not make the first longer.
+WITH overdue AS (
+  SELECT
+    c.rowid AS ref, c.id, c.organization_id, c.platform, c.sync_status, c.expires_at,
+    coalesce(unixepoch(iif(c.last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.last_synced_at, NULL)), -1) AS synced_s
+  FROM platform_connections AS c
+  LEFT JOIN connection_settings AS o ON o.connection_id = c.id
+  WHERE c.is_active = 1
+    AND coalesce(unixepoch(iif(c.last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.last_synced_at, NULL)), -1) <= :synced_before_s
+    AND (
+      o.sync_interval IS NULL
+      OR (o.sync_interval >= :interval_s AND synced_s + iif(synced_s < 0, 0, o.sync_interval) <= :now_s)
+    )
+  UNION ALL
+  SELECT
+    c.rowid, c.id, c.organization_id, c.platform, c.sync_status, c.expires_at,
+    coalesce(unixepoch(iif(c.last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.last_synced_at, NULL)), -1) AS synced_s
+  FROM connection_settings AS o
+  CROSS JOIN platform_connections AS c ON c.id = o.connection_id
+  WHERE o.sync_interval < :interval_s
+    AND c.is_active = 1
+    AND synced_s + iif(synced_s < 0, 0, o.sync_interval) <= :now_s
+  UNION ALL
+  -- Synced in the future: not due, but somebody should be told.
+  SELECT
+    c.rowid, c.id, c.organization_id, c.platform, c.sync_status, c.expires_at,
+    coalesce(unixepoch(iif(c.last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.last_synced_at, NULL)), -1) AS synced_s
+  FROM platform_connections AS c
+  WHERE c.is_active = 1
+    AND coalesce(unixepoch(iif(c.last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.last_synced_at, NULL)), -1) > :now_s + 60
+),
+servable AS (
+  SELECT
+    c.ref, c.organization_id, c.platform, c.synced_s,
+    CAST(round((julianday(iif(c.expires_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.expires_at, NULL)) - 2440587.5) * 86400000) AS INTEGER) AS expires_ms,
+    c.expires_at IS NOT NULL AS expires
+  FROM overdue AS c
+  LEFT JOIN connection_state AS s ON s.connection_id = c.id
+  WHERE (
+      s.state IS NULL
+      OR s.state IN ('due', 'enqueued')
+      OR (s.state = 'refreshing' AND s.lease_until <= :now_ms)
+      OR (s.state = 'failed' AND s.retry_at <= :now_ms)
+    )
+    AND (
+      c.sync_status IS NOT 'syncing'
+      OR max(coalesce(s.changed_at, 0), c.synced_s * 1000) <= :job_horizon_ms
+    )
+    AND NOT EXISTS (
+      SELECT 1 FROM sync_jobs AS j
+      WHERE j.connection_id = c.id
+        AND j.status IN ('pending', 'running')
+        AND max(coalesce(unixepoch(j.created_at), 0), coalesce(unixepoch(j.started_at), 0)) > :job_horizon_s
+    )
+),
+ordered AS (
+  SELECT
+    ref, platform, synced_s,
+    expires AND coalesce(expires_ms, 0) < :refresh_before_ms AS expiring,
+    coalesce(expires_ms, 0) AS expires_ms,
+    organization_id
+  FROM servable
+)
+SELECT ref, iif(expiring, platform, NULL)
+FROM (
+  SELECT
+    ref, platform, expiring, iif(expiring, expires_ms, synced_s) AS age,
+    row_number() OVER (
+      PARTITION BY organization_id, expiring
+      ORDER BY iif(expiring, expires_ms, synced_s), ref
+    ) AS turn
+  FROM ordered
+)
+ORDER BY turn, age, ref
+LIMIT :limit;
+
+-- name: dead
+-- Connections that wait for their user, a page at a time; the fingerprints are compared in the adapter.
+SELECT
+  s.connection_id, c.rowid, c.platform, s.credentials,
+  substr(c.credentials_encrypted, 1, 65536), substr(c.refresh_token_encrypted, 1, 65536),
+  c.expires_at IS NOT NULL AND coalesce(
+    CAST(round((julianday(iif(c.expires_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.expires_at, NULL)) - 2440587.5) * 86400000) AS INTEGER), 0
+  ) < :refresh_before_ms
+FROM connection_state AS s
+JOIN platform_connections AS c ON c.id = s.connection_id
+WHERE s.state = 'failed' AND s.retry_at IS NULL AND s.connection_id > :after AND c.is_active = 1
+ORDER BY s.connection_id
+LIMIT :limit;
+
+-- name: candidates
+-- One row per open job, and one where there is none.
+SELECT
+  c.rowid, c.id, c.organization_id, c.platform, c.account_id, c.is_active = 1, c.sync_status,
+  CAST(round((julianday(iif(c.last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.last_synced_at, NULL)) - 2440587.5) * 86400000) AS INTEGER),
+  c.last_synced_at IS NOT NULL,
+  CAST(round((julianday(iif(c.expires_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.expires_at, NULL)) - 2440587.5) * 86400000) AS INTEGER),
+  c.expires_at IS NOT NULL,
+  CAST(round((julianday(iif(c.connected_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.connected_at, NULL)) - 2440587.5) * 86400000) AS INTEGER),
+  o.sync_interval * 1000,
+  j.id,
+  max(coalesce(unixepoch(j.created_at), 0), coalesce(unixepoch(j.started_at), 0)) * 1000,
+  iif(s.state = 'failed' AND s.retry_at IS NULL, substr(c.credentials_encrypted, 1, 65536), NULL),
+  iif(s.state = 'failed' AND s.retry_at IS NULL, substr(c.refresh_token_encrypted, 1, 65536), NULL),
+  s.state, s.version, s.hash, s.changed_at, s.job_id, s.lease_until, s.retry_at, s.failures,
+  s.credentials, s.in_doubt,
+  c.scopes IS NOT NULL AND NOT json_valid(c.scopes)
+FROM json_each(:refs) AS r
+CROSS JOIN platform_connections AS c ON c.rowid = r.value
+LEFT JOIN connection_state AS s ON s.connection_id = c.id
+LEFT JOIN connection_settings AS o ON o.connection_id = c.id
+LEFT JOIN sync_jobs AS j ON j.connection_id = c.id AND j.status IN ('pending', 'running')
+ORDER BY r.key;
+
+-- name: refs
+SELECT c.rowid FROM json_each(:connection_ids) AS r
+CROSS JOIN platform_connections AS c ON c.id = r.value;
+
+-- name: waiting
+SELECT
+  s.connection_id, s.state, s.version, s.hash, s.changed_at, s.job_id, s.lease_until, s.retry_at,
+  s.failures, s.credentials, s.in_doubt, o.data
+FROM connection_state AS s
+JOIN outbox AS o ON o.position = s.position
+WHERE s.state = 'job_created'
+ORDER BY s.position
+LIMIT :limit;
+
+-- name: gate
+SELECT gate FROM provider_gates WHERE provider = :provider;
+
+-- name: move_gate
+INSERT INTO provider_gates (provider, version, run_id, gate)
+SELECT :provider, :version, :run_id, :gate
+WHERE coalesce((SELECT version FROM provider_gates WHERE provider = :provider), 0) = :version - 1
+ON CONFLICT (provider) DO UPDATE SET version = excluded.version, run_id = excluded.run_id, gate = excluded.gate;
+
+-- name: append_entry
+-- All rows of one commit carry the same guards, so that all of them go in, or none.
+INSERT INTO outbox (
+  connection_id, version, transition, source, target, occurred_at, run_id, job_id, data, hash
+)
+SELECT
+  :connection_id, :version, :transition, :source, :target, :occurred_at, :run_id, :job_id, :data,
+  :hash
+WHERE (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id) IS :seen_hash
+  AND (
+    :gate IS NULL
+    OR EXISTS (
+      SELECT 1 FROM provider_gates AS g
+      WHERE g.provider = :gate AND g.version = :gate_version AND g.run_id = :run_id
+    )
+  )
+  AND (
+    :open_since_s IS NULL
+    OR (
+      EXISTS (SELECT 1 FROM platform_connections AS c WHERE c.id = :connection_id AND c.is_active = 1)
+      AND NOT EXISTS (
+        SELECT 1 FROM sync_jobs AS j
+        WHERE j.connection_id = :connection_id
+          AND j.status IN ('pending', 'running')
+          AND max(coalesce(unixepoch(j.created_at), 0), coalesce(unixepoch(j.started_at), 0)) > :open_since_s
+      )
+    )
+  );
+
+-- name: project
+-- Acts only on a stream whose newest row is the one just written.
+INSERT INTO connection_state (
+  connection_id, state, version, hash, changed_at, job_id, lease_until, retry_at, failures,
+  credentials, in_doubt, position
+)
+SELECT
+  :connection_id, :state, :version, :hash, :changed_at, :job_id, :lease_until, :retry_at, :failures,
+  :credentials, :in_doubt, o.position
+FROM outbox AS o
+WHERE o.connection_id = :connection_id AND o.version = :version AND o.hash = :hash
+ON CONFLICT (connection_id) DO UPDATE SET
+  state = excluded.state, version = excluded.version, hash = excluded.hash,
+  changed_at = excluded.changed_at, job_id = excluded.job_id, lease_until = excluded.lease_until,
+  retry_at = excluded.retry_at, failures = excluded.failures, credentials = excluded.credentials,
+  in_doubt = excluded.in_doubt, position = excluded.position
+WHERE excluded.version > connection_state.version;
+
+-- name: insert_job
+INSERT INTO sync_jobs (id, organization_id, connection_id, job_type, created_at, metadata)
+SELECT :id, :organization_id, :connection_id, :job_type, :created_at, :metadata
+WHERE (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id) = :hash
+ON CONFLICT (id) DO NOTHING;
+
+-- name: mark_failed
+UPDATE platform_connections SET sync_status = 'failed', sync_error = :sync_error
+WHERE id = :connection_id
+  AND (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id) = :hash;
+
+-- name: clear_failed
+-- Only what this worker wrote: the consumer has failures of its own.
+UPDATE platform_connections SET sync_status = 'pending', sync_error = NULL
+WHERE id = :connection_id
+  AND sync_status = 'failed'
+  AND (sync_error GLOB 'Token refresh failed: *' OR sync_error GLOB 'Job could not be queued: *')
+  AND (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id) = :hash;
+
+-- name: store_tokens
+-- Only over the credentials that were sent: if the user has reconnected meanwhile, theirs are newer.
+UPDATE platform_connections SET
+  credentials_encrypted = :access,
+  refresh_token_encrypted = coalesce(:refresh, refresh_token_encrypted),
+  expires_at = :expires_at
+WHERE id = :connection_id
+  AND credentials_encrypted IS :old_access
+  AND refresh_token_encrypted IS :old_refresh
+  AND (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id) = :hash;
+
+-- name: enqueue
+INSERT INTO queue_messages (job_id, body, enqueued_at, visible_at)
+SELECT :job_id, :body, :enqueued_at, :enqueued_at
+WHERE (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id) = :hash
+ON CONFLICT (job_id) DO NOTHING;
+
+-- name: written
+-- Which of these rows are in the log: [[connection_id, version, hash], …].
+SELECT o.connection_id
+FROM json_each(:rows) AS r
+CROSS JOIN outbox AS o
+  ON o.connection_id = r.value ->> 0 AND o.version = r.value ->> 1 AND o.hash = r.value ->> 2;

@@ -1,0 +1,123 @@
+"""Makes answers durable: all that wait go into the next transaction together.
+
+While one commit is under way the next ones gather; there is no timer, so a lone answer is committed
+at once and a crowd in few transactions. An answer that holds new tokens is never given up: if its
+stream was moved meanwhile, the tokens are stored on the stream as it is now, unless the user's are
+newer; if the database is gone, they are kept outside of it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, Self
+
+from clearlift_engine.decisions import Decision, Step, deferred, released
+from clearlift_engine.errors import UnavailableError
+from clearlift_engine.ports import Appended, Commit, Refused, SealedTokens
+from clearlift_engine.run import Run
+
+AT_ONCE: Final = 500
+ADOPTIONS_MAX: Final = 5
+RETRY_AFTER_MS: Final = (1_000, 2_000, 4_000, 8_000)  # The database was there a moment ago.
+
+_Waiting = tuple[Decision, "asyncio.Future[Appended]"]
+
+
+class Committer:
+    """The one writer of a run's answers; a context that waits at its end for the last commit."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._waiting: asyncio.Queue[_Waiting | None] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+        self.broken: UnavailableError | None = None  # Why the run cannot go on, once it cannot.
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._work())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._waiting.put_nowait(None)
+        await self._task
+
+    async def commit(self, decision: Decision) -> None:
+        """Return when `decision` is durable, or lost; its tokens are safe in either case."""
+        appended = await self._enqueue(decision)
+        self._run.settle([decision], appended)
+        commit = decision.commit
+        connection_id = commit.before.connection_id
+        refused = appended.refused.get(connection_id)
+        if commit.tokens is not None and (refused is not None or connection_id in appended.lost):
+            await self.adopt(commit.tokens, refused)
+
+    async def adopt(self, tokens: SealedTokens, refused: str | None = None) -> bool:
+        """Store tokens on whatever the stream is now; return whether they need no more care."""
+        run = self._run
+        for _ in range(ADOPTIONS_MAX):
+            found = await run.ports.store.find([tokens.connection_id])
+            if not found:
+                return True  # The connection is gone, and whatever its tokens were good for.
+            decision = _adoption(Step(found[0], found[0].stream), tokens, refused, run)
+            run.settle([decision], await self._enqueue(decision))
+            if self.broken is not None:
+                return False
+            stored = await run.ports.vault.credentials([tokens.connection_id])
+            if not stored or stored[0].fingerprint != tokens.replaced_fingerprint:
+                return True
+        run.note("error", "new tokens could not be stored", connection_id=tokens.connection_id)
+        await run.ports.rescue.keep(tokens)
+        return False
+
+    async def _enqueue(self, decision: Decision) -> Appended:
+        done: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        self._waiting.put_nowait((decision, done))
+        return await done
+
+    async def _work(self) -> None:
+        while (first := await self._waiting.get()) is not None:
+            batch = [first]
+            # The None that ends the work is the last thing put, so it is never in the middle.
+            while len(batch) < AT_ONCE and not self._waiting.empty():
+                another = self._waiting.get_nowait()
+                if another is None:
+                    self._waiting.put_nowait(None)
+                    break
+                batch.append(another)
+            appended = await self._append([decision.commit for decision, _ in batch])
+            for _, done in batch:
+                done.set_result(appended)
+
+    async def _append(self, commits: Sequence[Commit]) -> Appended:
+        """Append; while the database is away, hold on for a while, then bring tokens to safety."""
+        run = self._run
+        for wait_ms in (*RETRY_AFTER_MS, None):
+            try:
+                return await run.ports.store.append(commits)
+            except UnavailableError as exc:
+                run.note("warning", "the database is away; answers are held", why=str(exc))
+                if wait_ms is None or self.broken is not None:
+                    self.broken = exc
+                    break
+                await run.ports.clock.sleep(wait_ms)
+        for commit in commits:
+            if commit.tokens is not None:
+                await run.ports.rescue.keep(commit.tokens)
+        return Appended(gate_moved=False)
+
+
+def _adoption(step: Step, tokens: SealedTokens, refused: str | None, run: Run) -> Decision:
+    """Return the decision that stores late tokens; the job is the next tick's to make."""
+    if step.stream.state != "refreshing":
+        return Decision(Commit(step.stream, step.stream, (), tokens=tokens), "claimed")
+    why = Refused(
+        "transient", refused or "the stream was moved meanwhile; the new tokens are stored"
+    )
+    at_ms = run.ports.clock.now()
+    back = released(step, "interrupted", why, at_ms=at_ms, run_id=run.run_id)
+    decision = deferred(back, why.message)
+    return Decision(
+        Commit(step.stream, back.stream, back.drafts, tokens=tokens),
+        "deferred",
+        None,
+        decision.message,
+    )

@@ -1,0 +1,224 @@
+"""What one connection's next step changes, as a Commit. Pure: facts in, commit out.
+
+A Step is a commit in the making: the stream as it was read, the stream as it will be, and the rows
+of the log in between. Each function here takes a step one decision further.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+from clearlift_engine.events import (
+    Event,
+    FailureClass,
+    JobCreated,
+    Refresh,
+    RefreshReleased,
+    RefreshStarted,
+    ReleaseReason,
+    SyncFailed,
+)
+from clearlift_engine.jobs import job_row
+from clearlift_engine.policy import (
+    MESSAGE_BYTES_MAX,
+    MINUTE_MS,
+    Candidate,
+    Due,
+    Schedule,
+    backoff,
+    expires_within,
+    fell_due,
+    message_for,
+)
+from clearlift_engine.ports import Commit, Provider, Refused, SealedTokens
+from clearlift_engine.stream import Draft, Stream, record
+
+REFRESH_FAILED: Final = "Token refresh failed: "
+JOB_FAILED: Final = "Job could not be queued: "
+TOO_LARGE: Final = "its ids are too long for a queue message"
+STILL_LIVES_MS: Final = 5 * MINUTE_MS  # A token that lasts this long can carry one more job.
+
+_ESCAPES_MAX: Final = 6  # Bytes of JSON that one character can become.
+_REST_OF_MESSAGE: Final = 1_000  # More than the bytes of a message without its ids.
+
+Outcome = Literal["job", "refreshed", "failed", "deferred", "claimed"]
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A commit in the making."""
+
+    conn: Candidate
+    stream: Stream
+    drafts: tuple[Draft, ...] = ()
+
+    def then(self, event: Event, *, at_ms: int, run_id: str) -> "Step":
+        """Return the step with one more event."""
+        stream, draft = record(self.stream, event, at_ms=at_ms, run_id=run_id)
+        return Step(self.conn, stream, (*self.drafts, draft))
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """A commit, and what it means to the run that makes it."""
+
+    commit: Commit
+    outcome: Outcome
+    failure_class: FailureClass | None = None
+    message: str = ""
+
+
+def opened(conn: Candidate, due: Due, *, at_ms: int, run_id: str) -> Step:
+    """Return the step that brings a due connection to the state `due`, whatever it was in."""
+    step = Step(conn, conn.stream)
+    match conn.stream.state:
+        case "refreshing":
+            detail = "the worker that had claimed it did not come back"
+            return step.then(
+                RefreshReleased(
+                    reason="lease_expired", detail=detail, provider=conn.platform, ambiguous=True
+                ),
+                at_ms=at_ms,
+                run_id=run_id,
+            )
+        case "due":
+            return step
+        case _:
+            return step.then(fell_due(conn, due), at_ms=at_ms, run_id=run_id)
+
+
+def needs_refresh(
+    conn: Candidate, provider: Provider | None, now_ms: int, schedule: Schedule
+) -> bool:
+    """Return whether the access token has to be replaced before a job is made."""
+    if provider is not None and provider.rate is None:
+        return False
+    return expires_within(conn, now_ms, schedule.refresh_margin_ms)
+
+
+def still_lives(conn: Candidate, now_ms: int) -> bool:
+    """Return whether the token lasts for one more job, though it is due for a refresh."""
+    return not expires_within(conn, now_ms, STILL_LIVES_MS)
+
+
+def too_large(conn: Candidate) -> bool:
+    """Return whether the message would exceed what a queue takes."""
+    longest = (conn.connection_id, conn.organization_id, conn.platform, conn.account_id)
+    if sum(map(len, longest)) * _ESCAPES_MAX < MESSAGE_BYTES_MAX - _REST_OF_MESSAGE:
+        return False
+    return len(msgspec.json.encode(longest)) > MESSAGE_BYTES_MAX - _REST_OF_MESSAGE
+
+
+def job_created(
+    step: Step,
+    *,
+    now_ms: int,
+    at_ms: int,
+    run_id: str,
+    job_id: str,
+    schedule: Schedule,
+    refresh: Refresh | None = None,
+    tokens: SealedTokens | None = None,
+) -> Decision:
+    """End a step with a job: its window ends at `now_ms`, the event happens at `at_ms`."""
+    message = message_for(step.conn, now_ms, job_id)
+    done = step.then(JobCreated(message=message, refresh=refresh), at_ms=at_ms, run_id=run_id)
+    commit = Commit(
+        before=step.conn.stream,
+        after=done.stream,
+        drafts=done.drafts,
+        job=job_row(message, run_id),
+        open_since=now_ms - schedule.job_limit_ms,
+        clears_error=step.stream.failures > 0,
+        tokens=tokens,
+    )
+    return Decision(commit, "job" if refresh is None else "refreshed")
+
+
+def claimed(
+    step: Step,
+    provider: str,
+    *,
+    send_at: int,
+    lease_until: int,
+    credentials: str,
+    at_ms: int,
+    run_id: str,
+) -> Decision:
+    """End a step with the claim of a refresh, to be written before the request leaves."""
+    same = step.stream.credentials == credentials
+    done = step.then(
+        RefreshStarted(
+            provider=provider,
+            send_at=send_at,
+            lease_until=lease_until,
+            credentials=credentials,
+            in_doubt=step.stream.in_doubt if same else 0,
+        ),
+        at_ms=at_ms,
+        run_id=run_id,
+    )
+    return Decision(Commit(step.conn.stream, done.stream, done.drafts), "claimed")
+
+
+def released(
+    step: Step, reason: ReleaseReason, refused: Refused, *, at_ms: int, run_id: str
+) -> Step:
+    """Take a claimed step back to `due`: nothing was learnt about the connection."""
+    until = None if refused.retry_after_ms is None else at_ms + refused.retry_after_ms
+    event = RefreshReleased(
+        reason=reason,
+        detail=refused.message,
+        provider=step.conn.platform,
+        ambiguous=refused.ambiguous,
+        code=refused.code,
+        latency_ms=refused.latency_ms if refused.asked else None,
+        until=until,
+    )
+    return step.then(event, at_ms=at_ms, run_id=run_id)
+
+
+def deferred(step: Step, message: str) -> Decision:
+    """End a step as it stands: the connection stays due."""
+    commit = Commit(step.conn.stream, step.stream, step.drafts)
+    return Decision(commit, "deferred", message=message)
+
+
+def refresh_failed(
+    step: Step, refused: Refused, *, attempts: int, at_ms: int, run_id: str
+) -> Decision:
+    """End a claimed step as failed: a transient failure waits, a dead grant waits for its user."""
+    permanent = refused.failure_class == "permanent"
+    wait = backoff(step.stream.failures + 1, _jitter(step.stream))
+    event = SyncFailed(
+        failure_class="permanent" if permanent else "transient",
+        message=refused.message,
+        retry_at=None if permanent else at_ms + wait,
+        credentials=step.stream.credentials,
+        ambiguous=refused.ambiguous,
+        provider=step.conn.platform,
+        code=refused.code,
+        attempts=attempts,
+        latency_ms=refused.latency_ms if refused.asked else None,
+    )
+    return _failed(step, event, REFRESH_FAILED, at_ms=at_ms, run_id=run_id)
+
+
+def cannot_be_served(
+    step: Step, reason: str, *, prefix: str = JOB_FAILED, at_ms: int, run_id: str
+) -> Decision:
+    """End a step as failed because of what the row says; it is tried again after a backoff."""
+    wait = backoff(step.stream.failures + 1, _jitter(step.stream))
+    event = SyncFailed(failure_class="invalid", message=reason, retry_at=at_ms + wait)
+    return _failed(step, event, prefix, at_ms=at_ms, run_id=run_id)
+
+
+def _failed(step: Step, event: SyncFailed, prefix: str, *, at_ms: int, run_id: str) -> Decision:
+    done = step.then(event, at_ms=at_ms, run_id=run_id)
+    commit = Commit(
+        step.conn.stream, done.stream, done.drafts, sync_error=f"{prefix}{event.message}"
+    )
+    return Decision(commit, "failed", event.failure_class, event.message)
+
+
+def _jitter(stream: Stream) -> float:
+    """Return a number in [0, 1) that differs between streams and needs no random source."""
+    return int((stream.hash or "0")[:8], 16) / 2**32

@@ -1,0 +1,280 @@
+"""The refreshes of one tick: a lane per provider, and every answer committed as soon as it is
+there.
+
+A lane claims a group in one transaction with the provider's gate: `refresh_started` is durable
+before any request leaves, and no other process can take the same slots. Each request then waits for
+its slot. No transaction is open while a provider is asked. SIGTERM and the deadline stop new claims
+and requests that have not left yet, never the commit of an answer.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from clearlift_engine.committer import Committer
+from clearlift_engine.decisions import (
+    TOO_LARGE,
+    Decision,
+    Step,
+    cannot_be_served,
+    claimed,
+    deferred,
+    job_created,
+    needs_refresh,
+    opened,
+    still_lives,
+    too_large,
+)
+from clearlift_engine.errors import UnavailableError
+from clearlift_engine.judge import Claim, Judge
+from clearlift_engine.pacing import HORIZON_MS, Gate, allowance, reserve
+from clearlift_engine.policy import Due, assess
+from clearlift_engine.ports import Provider, Refreshed, Refused
+from clearlift_engine.run import Run
+
+GROUP: Final = 100  # Refreshes claimed at a time.
+SENDING_MAX: Final = 10  # Requests under way at once: httpx slows down above that.
+LATENESS_MAX_MS: Final = 10_000  # A slot that was over this long ago is not used any more.
+LEASE_MS: Final = 60_000  # From the slot on: longer than two requests and the wait between them.
+REPLAY_AFTER_MS: Final = 1_500
+LOOK_MS: Final = 1_000  # How often a waiting request looks whether it is still wanted.
+
+NOT_SENT: Final = Refused("transient", "the request was not sent", asked=False)
+
+
+async def refresh_all(run: Run, expiring: Mapping[str, Sequence[int]]) -> None:
+    """Refresh what each platform's `expiring` refers to, all platforms at once.
+
+    Raises:
+        UnavailableError: the database went away; new tokens that it could not take are in rescue.
+    """
+    sending = asyncio.Semaphore(SENDING_MAX)
+    async with Committer(run) as committer:
+        await _bring_home(run, committer)
+        async with asyncio.TaskGroup() as lanes:
+            for platform, refs in expiring.items():
+                provider = run.ports.refresher.providers[platform]
+                lane = Lane(run, provider, refs, sending, committer)
+                lanes.create_task(lane.serve())
+    if committer.broken is not None:
+        raise committer.broken
+
+
+async def _bring_home(run: Run, committer: Committer) -> None:
+    """Store the tokens that an earlier run could not."""
+    for tokens in await run.ports.rescue.kept():
+        if await committer.adopt(tokens):
+            await run.ports.rescue.drop(tokens)
+
+
+class Lane:
+    """The refreshes of one provider in one run."""
+
+    def __init__(
+        self,
+        run: Run,
+        provider: Provider,
+        refs: Sequence[int],
+        sending: asyncio.Semaphore,
+        committer: Committer,
+    ) -> None:
+        self._run, self._provider = run, provider
+        self._refs = deque(refs)
+        self._sending, self._committer = sending, committer
+        self._judge = Judge(run, provider, committer)
+        self._asking: set[asyncio.Task[None]] = set()
+        self._probing = False
+
+    async def serve(self) -> None:
+        """Refresh until none is left, the provider is to be left alone, or the run stops."""
+        run, name = self._run, self._provider.name
+        if self._provider.problem is not None:
+            run.problem(self._provider.problem)
+            run.halted[name] = "configuration"
+        try:
+            while self._refs and name not in run.halted and not self._stopping():
+                await self._claim_group()
+                await self._until_asking(0 if self._probing else SENDING_MAX)
+            await self._until_asking(0)
+            await self._judge.close()
+            await self._defer_rest(run.halted.get(name, "the run is stopping"))
+        except UnavailableError as exc:
+            # Other lanes may have answers to bring home: this one ends, and the run after them.
+            self._committer.broken = self._committer.broken or exc
+            await self._until_asking(0)
+
+    def _stopping(self) -> bool:
+        return self._run.should_stop() or self._committer.broken is not None
+
+    def _wanted(self) -> bool:
+        return self._provider.name not in self._run.halted and not self._stopping()
+
+    async def _until_asking(self, most: int) -> None:
+        while len(self._asking) > most:
+            done, _ = await asyncio.wait(self._asking, return_when=asyncio.FIRST_COMPLETED)
+            self._asking -= done
+            for task in done:
+                task.result()  # Raises what the task raised.
+
+    async def _claim_group(self) -> None:
+        """Claim as many as the gate allows, and start their requests."""
+        run, name = self._run, self._provider.name
+        gate = await run.ports.store.gate(name)
+        allowed = allowance(gate, now_ms=run.ports.clock.now(), run_id=run.run_id)
+        if allowed == 0:
+            run.halted[name] = gate.breaker or "throttled"
+            return
+        self._judge.saw(gate)
+        self._probing = allowed is not None
+        refs = [self._refs.popleft() for _ in range(min(allowed or GROUP, len(self._refs)))]
+        steps = await self._to_refresh(refs)
+        moved, slots = self._reserved(gate, len(steps))
+        # What found no slot goes back to where it came from.
+        self._refs.extendleft(step.conn.ref for step in reversed(steps[len(slots) :]))
+        if slots:
+            await self._start(await self._claims(steps, slots), moved)
+        elif steps:
+            run.halted[name] = "no request is left in its budget"
+
+    async def _to_refresh(self, refs: Sequence[int]) -> list[Step]:
+        """Return the steps of those that need a request; commit what can be decided without."""
+        run = self._run
+        steps: list[Step] = []
+        decisions: list[Decision] = []
+        for conn in await run.ports.store.candidates(refs):
+            due = assess(conn, run.now_ms, run.settings.schedule)
+            if not isinstance(due, Due):
+                continue
+            step = opened(conn, due, at_ms=run.ports.clock.now(), run_id=run.run_id)
+            decision = self._without_request(step)
+            if decision is None:
+                steps.append(step)
+                continue
+            run.found(conn, due)
+            decisions.append(decision)
+        await self._commit(decisions)
+        return steps
+
+    def _without_request(self, step: Step) -> Decision | None:
+        run = self._run
+        if too_large(step.conn):
+            at_ms = run.ports.clock.now()
+            return cannot_be_served(step, TOO_LARGE, at_ms=at_ms, run_id=run.run_id)
+        if not needs_refresh(step.conn, self._provider, run.now_ms, run.settings.schedule):
+            return self._job(step)
+        return None
+
+    def _reserved(self, gate: Gate, wanted: int) -> tuple[Gate, Sequence[int]]:
+        """Return the gate as this claim leaves it, and the slots that it takes."""
+        assert self._provider.rate is not None
+        now_ms = self._run.ports.clock.now()
+        moved, slots = reserve(
+            gate,
+            self._provider.rate,
+            now_ms=now_ms,
+            until_ms=now_ms + HORIZON_MS,
+            wanted=wanted,
+        )
+        probe_run = self._run.run_id if self._probing else gate.probe_run
+        moved = msgspec.structs.replace(
+            moved, version=gate.version + 1, run_id=self._run.run_id, probe_run=probe_run
+        )
+        return moved, slots
+
+    async def _claims(self, steps: Sequence[Step], slots: Sequence[int]) -> list[Claim]:
+        """Return a claim for each slot; a connection that was deleted meanwhile wastes its own."""
+        run = self._run
+        ids = [step.conn.connection_id for step in steps[: len(slots)]]
+        stored = {found.connection_id: found for found in await run.ports.vault.credentials(ids)}
+        return [
+            Claim(step, stored[step.conn.connection_id], slot)
+            for step, slot in zip(steps, slots, strict=False)
+            if step.conn.connection_id in stored
+        ]
+
+    async def _start(self, claims: Sequence[Claim], gate: Gate) -> None:
+        """Write the claims and the gate in one transaction; start the requests of the taken."""
+        run = self._run
+        decisions = [
+            claimed(
+                claim.step,
+                self._provider.name,
+                send_at=claim.slot,
+                lease_until=claim.slot + LEASE_MS,
+                credentials=claim.credentials.fingerprint,
+                at_ms=run.ports.clock.now(),
+                run_id=run.run_id,
+            )
+            for claim in claims
+        ]
+        appended = await run.ports.store.append([each.commit for each in decisions], gate)
+        if not appended.gate_moved:  # Another process was here first: look again.
+            self._refs.extendleft(claim.step.conn.ref for claim in reversed(claims))
+            return
+        run.due += len(claims)
+        run.settle(decisions, appended)
+        for claim, decision in zip(claims, decisions, strict=True):
+            connection_id = claim.step.conn.connection_id
+            if connection_id in appended.lost or connection_id in appended.refused:
+                continue
+            conn = msgspec.structs.replace(claim.step.conn, stream=decision.commit.after)
+            live = Claim(Step(conn, conn.stream), claim.credentials, claim.slot)
+            self._asking.add(asyncio.create_task(self._ask(live)))
+
+    async def _ask(self, claim: Claim) -> None:
+        clock = self._run.ports.clock
+        while (wait_ms := claim.slot - clock.now()) > 0 and self._wanted():
+            await clock.sleep(min(wait_ms, LOOK_MS))
+        async with self._sending:
+            answer, attempts = await self._answer(claim)
+        await self._judge.judge(claim, answer, attempts)
+
+    async def _answer(self, claim: Claim) -> tuple[Refreshed | Refused, int]:
+        """Ask, and ask once more if it cannot be known what became of the first request."""
+        clock, refresher = self._run.ports.clock, self._run.ports.refresher
+        if not self._wanted() or clock.now() > claim.slot + LATENESS_MAX_MS:
+            return NOT_SENT, 0
+        answer = await refresher.refresh(self._provider.name, claim.credentials)
+        doubtful = isinstance(answer, Refused) and answer.ambiguous
+        if not doubtful or self._probing or not self._wanted():
+            return answer, 1
+        slot = await self._judge.extra_slot()
+        if slot is None:
+            return answer, 1
+        await clock.sleep(max(REPLAY_AFTER_MS, slot - clock.now()))
+        return await refresher.refresh(self._provider.name, claim.credentials), 2
+
+    async def _defer_rest(self, why: str) -> None:
+        """Leave the others `due`; a token that lives a little longer still gets its job."""
+        run, now_ms = self._run, self._run.ports.clock.now()
+        while self._refs and self._committer.broken is None:
+            size = min(run.settings.batch, len(self._refs))
+            refs = [self._refs.popleft() for _ in range(size)]
+            decisions: list[Decision] = []
+            for conn in await run.ports.store.candidates(refs):
+                due = assess(conn, run.now_ms, run.settings.schedule)
+                if not isinstance(due, Due):
+                    continue
+                run.found(conn, due)
+                step = opened(conn, due, at_ms=now_ms, run_id=run.run_id)
+                lives = still_lives(conn, now_ms)
+                decisions.append(self._job(step) if lives else deferred(step, why))
+            await self._commit(decisions)
+
+    async def _commit(self, decisions: Sequence[Decision]) -> None:
+        changes = [decision.commit for decision in decisions if decision.commit.drafts]
+        self._run.settle(decisions, await self._run.ports.store.append(changes))
+
+    def _job(self, step: Step) -> Decision:
+        run = self._run
+        return job_created(
+            step,
+            now_ms=run.now_ms,
+            at_ms=run.ports.clock.now(),
+            run_id=run.run_id,
+            job_id=run.ports.new_id(),
+            schedule=run.settings.schedule,
+        )

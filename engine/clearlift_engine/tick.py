@@ -1,0 +1,157 @@
+"""tick: one pass over everything that is due.
+
+First those whose token lasts, a batch at a time, each batch one read and one transaction. Then the
+refreshes, a lane per provider, because one may be slow and another throttled. What is over budget,
+or whose provider is down, stays `due` and is counted as deferred.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from clearlift_engine.decisions import (
+    REFRESH_FAILED,
+    TOO_LARGE,
+    Decision,
+    cannot_be_served,
+    deferred,
+    job_created,
+    needs_refresh,
+    opened,
+    too_large,
+)
+from clearlift_engine.policy import Blocked, Candidate, Due, assess, iso
+from clearlift_engine.ports import Plan
+from clearlift_engine.refresh import refresh_all
+from clearlift_engine.run import (
+    Note,
+    Run,
+    TickOutcome,
+    TickPorts,
+    TickReport,
+    TickSettings,
+)
+
+PLAN_MAX: Final = 20_000  # References held at a time, whatever the number of connections.
+
+
+async def tick(
+    ports: TickPorts,
+    settings: TickSettings,
+    *,
+    run_id: str,
+    now_ms: int,
+    should_stop: Callable[[], bool],
+    note: Note,
+) -> TickOutcome:
+    """Serve all that is due at `now_ms`, until none is left or `should_stop()`.
+
+    Raises:
+        UnavailableError: the database went away; every commit made so far is whole.
+    """
+    run = Run(ports, settings, run_id=run_id, now_ms=now_ms, should_stop=should_stop, note=note)
+    left = PLAN_MAX if settings.limit is None else settings.limit
+    while left > 0 and not should_stop():
+        limit = min(left, PLAN_MAX)
+        plan = await ports.store.due(now_ms=now_ms, schedule=settings.schedule, limit=limit)
+        progress = run.progress
+        await serve(run, plan)
+        if plan.complete or run.progress == progress:
+            break
+        if settings.limit is not None:
+            left -= limit
+    report = TickReport(
+        run_id=run_id,
+        started_at=iso(now_ms),
+        duration_ms=max(ports.clock.now() - now_ms, 0),
+        due=run.due,
+        refreshed=run.refreshed,
+        jobs_created=run.jobs_created,
+        failed=run.failed,
+        deferred=run.deferred,
+        delivered=0,
+        failures=run.failures,
+    )
+    return TickOutcome(report, run.problems)
+
+
+async def serve(run: Run, plan: Plan) -> None:
+    """Make the jobs whose tokens last, then the refreshes and theirs."""
+    batch = run.settings.batch
+    for start in range(0, len(plan.ready), batch):
+        if run.should_stop():
+            run.note("info", "stopping early", left=len(plan.ready) - start)
+            return
+        await serve_batch(run, plan.ready[start : start + batch])
+    lanes: dict[str, Sequence[int]] = {}
+    for platform, refs in plan.expiring.items():
+        provider = run.ports.refresher.providers.get(platform)
+        if provider is not None and provider.rate is not None:
+            if platform not in run.halted:
+                lanes[platform] = refs
+            continue
+        # Nothing to ask: keys do not expire, and for an unknown platform nobody could be asked.
+        for start in range(0, len(refs), batch):
+            await serve_batch(run, refs[start : start + batch])
+    await refresh_all(run, lanes)
+
+
+async def serve_batch(run: Run, refs: Sequence[int]) -> None:
+    """Read a batch, decide about each connection, and commit all of it in one transaction."""
+    store = run.ports.store
+    conns = {conn.connection_id: conn for conn in await store.candidates(refs)}
+    decisions = [decision for conn in conns.values() if (decision := decide(run, conn))]
+    if not decisions:
+        return
+    appended = await store.append([decision.commit for decision in decisions])
+    run.settle(decisions, appended)
+    if appended.refused:
+        await _fail_refused(run, conns, appended.refused)
+
+
+def decide(run: Run, conn: Candidate) -> Decision | None:
+    """Return what becomes of a connection that needs no request; None if it is not due."""
+    run.warn_of_oddities(conn)
+    due = assess(conn, run.now_ms, run.settings.schedule)
+    if isinstance(due, Blocked):
+        return None
+    run.found(conn, due)
+    step = opened(conn, due, at_ms=run.now_ms, run_id=run.run_id)
+    provider = run.ports.refresher.providers.get(conn.platform)
+    if too_large(conn):
+        return cannot_be_served(step, TOO_LARGE, at_ms=run.now_ms, run_id=run.run_id)
+    if not needs_refresh(conn, provider, run.now_ms, run.settings.schedule):
+        return job_created(
+            step,
+            now_ms=run.now_ms,
+            at_ms=run.now_ms,
+            run_id=run.run_id,
+            job_id=run.ports.new_id(),
+            schedule=run.settings.schedule,
+        )
+    if provider is None:
+        reason = (
+            f"the token has expired and no provider is declared for platform {conn.platform!r}; "
+            "declare it in the configuration file"
+        )
+        return cannot_be_served(
+            step, reason, prefix=REFRESH_FAILED, at_ms=run.now_ms, run_id=run.run_id
+        )
+    return deferred(step, "its token began to expire during this tick")
+
+
+async def _fail_refused(
+    run: Run, conns: Mapping[str, Candidate], refused: Mapping[str, str]
+) -> None:
+    """Record why the database will not have a connection's job: no organization, say."""
+    for connection_id, why in refused.items():
+        conn = conns[connection_id]
+        due = assess(conn, run.now_ms, run.settings.schedule)
+        assert isinstance(due, Due)
+        step = opened(conn, due, at_ms=run.now_ms, run_id=run.run_id)
+        reason = f"the database refuses it: {why}"
+        decision = cannot_be_served(step, reason, at_ms=run.now_ms, run_id=run.run_id)
+        appended = await run.ports.store.append([decision.commit])
+        if appended.refused:  # Not even the log takes it: nothing of it can be recorded.
+            run.fail(connection_id, "invalid", reason)
+        else:
+            run.settle([decision], appended)
