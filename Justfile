@@ -9,7 +9,7 @@ check: format-check lint types imports test
 
 # Run the tests; arguments go to pytest
 @test *args:
-    pytest "$@"
+    python3 -m pytest "$@"
 
 @lint:
     ruff check .
@@ -38,4 +38,4 @@ check: format-check lint types imports test
 
 # Write constraints.txt anew from pyproject.toml
 @lock:
-    uv pip compile pyproject.toml --all-extras --group dev --universal --no-header --no-annotate --no-emit-index-url -o constraints.txt
+    uv pip compile pyproject.toml --all-extras --universal --no-header --no-annotate -o constraints.txt

@@ -1,1 +1,2 @@
-"""The world behind `clearlift_engine.ports`: databases, queues, token endpoints, the command line."""
+"""The world behind `clearlift_engine.ports`: databases, queues, token endpoints, the command line.
+"""

@@ -12,7 +12,12 @@ from clearlift_adapters.queues.sqlite import SqliteQueue
 from clearlift_adapters.stores.archive import SqliteArchive
 from clearlift_adapters.stores.connections import SqliteConnections
 from clearlift_adapters.stores.database import Mode, SqliteDatabase
-from clearlift_adapters.stores.operation import SqliteJournal, SqliteLeases, SqliteVault
+from clearlift_adapters.stores.operation import (
+    SqliteJournal,
+    SqliteLeases,
+    SqliteSurvey,
+    SqliteVault,
+)
 from clearlift_adapters.stores.sqlite import SqliteStore
 from clearlift_engine.errors import ConfigurationError
 
@@ -25,6 +30,7 @@ class Backend:
 
     db: SqliteDatabase
     store: SqliteStore
+    survey: SqliteSurvey
     vault: SqliteVault
     journal: SqliteJournal
     leases: SqliteLeases
@@ -53,6 +59,7 @@ async def open_backend(
         yield Backend(
             db,
             SqliteStore(db),
+            SqliteSurvey(db),
             SqliteVault(db),
             SqliteJournal(db),
             SqliteLeases(db),

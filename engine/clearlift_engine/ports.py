@@ -155,7 +155,8 @@ class Store(Protocol):
 
         Losing a stream is no error: another worker moved it, another's job is open, or the
         connection has been deleted or deactivated. One commit that a constraint refuses is reported
-        as refused, and the others stand.
+        as refused, and the others stand. A commit that is sent again after a lost answer counts as
+        taken, and is not made twice.
         """
         ...
 
@@ -165,6 +166,14 @@ class Store(Protocol):
 
     async def waiting(self, *, limit: int) -> Sequence[Waiting]:
         """Return the first `limit` jobs that the queue does not have yet, in the log's order."""
+        ...
+
+
+class Survey(Protocol):
+    """All connections, due or not, for those who look and do not touch."""
+
+    async def refs(self, *, after: int, limit: int) -> Sequence[int]:
+        """Return the next `limit` references above `after`, ascending; 0 comes before the first."""
         ...
 
 

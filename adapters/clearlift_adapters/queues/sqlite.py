@@ -10,7 +10,6 @@ retry; what is older than four days is dropped.
 from collections.abc import Sequence
 from typing import Final
 
-
 from clearlift_adapters.queues.inbox import (
     ATTEMPTS_MAX,
     RETENTION_MS,

@@ -40,6 +40,7 @@ Mode = Literal["rwc", "rw", "ro"]
 T = TypeVar("T")
 
 BUSY_MS: Final = 60_000  # Longer than any transaction of ours, shorter than a tick.
+_NOT_UTF8: Final = "Could not decode to UTF-8"
 _CHUNK: Final = 500  # Rows a thread hop brings; a hop costs as much as reading some fifty.
 _PRAGMAS: Final = (
     "PRAGMA synchronous = FULL",
@@ -157,7 +158,7 @@ class SqliteDatabase:
             try:
                 return _rows(await self._db.execute_fetchall(sql, parameters))
             except sqlite3.OperationalError as exc:
-                if "Could not decode to UTF-8" not in str(exc):
+                if _NOT_UTF8 not in str(exc):
                     raise
             # Some other program stored bytes that are no UTF-8. Read what can be read.
             self._db.text_factory = _lenient
@@ -187,6 +188,27 @@ class Moment:
 
     async def rows(self, query: Query, *parameters: Value) -> AsyncIterator[Row]:
         """Yield the rows of one query; a chunk of them is in memory at a time."""
+        seen = 0
+        try:
+            async for row in self._chunks(query, parameters):
+                yield row
+                seen += 1
+        except sqlite3.OperationalError as exc:
+            if _NOT_UTF8 not in str(exc):
+                raise
+        else:
+            return
+        # Begin again, reading what can be read, and go on where it stopped.
+        self._db.text_factory = _lenient
+        try:
+            async for row in self._chunks(query, parameters):
+                if seen == 0:
+                    yield row
+                seen = max(seen - 1, 0)
+        finally:
+            self._db.text_factory = str
+
+    async def _chunks(self, query: Query, parameters: Sequence[Value]) -> AsyncIterator[Row]:
         async with self._db.execute(query.sql, parameters) as cursor:
             while chunk := _rows(await cursor.fetchmany(_CHUNK)):
                 for row in chunk:

@@ -10,11 +10,22 @@ from clearlift_adapters.stores.database import SqliteDatabase
 from clearlift_adapters.stores.queries import bind, load
 
 _SQL: Final = load("operation.sql")
+_ALL_REFS: Final = bind(_SQL, "all_refs", "after", "limit")
 _CREDENTIALS: Final = bind(_SQL, "credentials", "connection_ids")
 _SAMPLE: Final = bind(_SQL, "sample", "limit")
 _BEGIN_RUN: Final = bind(_SQL, "begin_run", "id", "command", "started_at")
 _FINISH_RUN: Final = bind(_SQL, "finish_run", "id", "finished_at", "outcome", "report")
 _HOLD_LEASE: Final = bind(_SQL, "hold_lease", "name", "holder", "until", "now")
+
+
+class SqliteSurvey:
+    """The port Survey."""
+
+    def __init__(self, db: SqliteDatabase) -> None:
+        self._db = db
+
+    async def refs(self, *, after: int, limit: int) -> Sequence[int]:
+        return [row[0] for row in await self._db.read(_ALL_REFS, after, limit)]
 
 
 class SqliteVault:

@@ -1,5 +1,8 @@
 -- What the worker needs beside the log: credentials, runs, leases. Times are milliseconds since 1970.
 
+-- name: all_refs
+SELECT rowid FROM platform_connections WHERE rowid > :after ORDER BY rowid LIMIT :limit;
+
 -- name: credentials
 SELECT c.id, substr(c.credentials_encrypted, 1, 65536), substr(c.refresh_token_encrypted, 1, 65536)
 FROM json_each(:connection_ids) AS r

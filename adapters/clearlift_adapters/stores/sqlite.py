@@ -1,6 +1,7 @@
 """The store in one SQLite file. The queries, with their reasons, are in store.sql."""
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Final
 
 import msgspec
@@ -31,8 +32,9 @@ _CANDIDATES: Final = bind(_SQL, "candidates", "refs")
 _REFS: Final = bind(_SQL, "refs", "connection_ids")
 _WAITING: Final = bind(_SQL, "waiting", "limit")
 _GATE: Final = bind(_SQL, "gate", "provider")
+_AT: Final = bind(_SQL, "at", "rows")
 _WRITTEN: Final = bind(_SQL, "written", "rows")
-_MOVE_GATE: Final = bind(_SQL, "move_gate", "provider", "version", "run_id", "gate")
+_MOVE_GATE: Final = bind(_SQL, "move_gate", "provider", "version", "moved_by", "gate")
 _APPEND_ENTRY: Final = bind(
     _SQL,
     "append_entry",
@@ -50,6 +52,7 @@ _APPEND_ENTRY: Final = bind(
     "open_since_s",
     "gate",
     "gate_version",
+    "moved_by",
 )
 _PROJECT: Final = bind(
     _SQL,
@@ -107,6 +110,7 @@ class SqliteStore:
 
     def __init__(self, db: SqliteDatabase) -> None:
         self._db = db
+        self._moves = count(1)
 
     async def due(self, *, now_ms: int, schedule: Schedule, limit: int) -> Plan:
         job_horizon_ms = now_ms - schedule.job_limit_ms
@@ -120,26 +124,28 @@ class SqliteStore:
             job_horizon_ms,
             job_horizon_ms // 1000,
             refresh_before_ms,
-            limit,
+            limit + 1,
         )
-        complete = len(rows) < limit
-        rows += await self._reconnected(refresh_before_ms)
+        rows += await self._reconnected(refresh_before_ms, limit + 1 - len(rows))
+        complete, rows = len(rows) <= limit, rows[:limit]
         expiring: dict[str, list[int]] = {}
         for ref, platform in rows:
             if platform is not None:
                 expiring.setdefault(platform, []).append(ref)
         return Plan([ref for ref, platform in rows if platform is None], expiring, complete)
 
-    async def _reconnected(self, refresh_before_ms: int) -> list[Row]:
-        """Return those whose grant was dead and whose credentials are now others."""
+    async def _reconnected(self, refresh_before_ms: int, limit: int) -> list[Row]:
+        """Return up to `limit` of those whose grant was dead and whose credentials are others."""
         found: list[Row] = []
         after = ""
-        while rows := await self._db.read(_DEAD, refresh_before_ms, after, _DEAD_PAGE):
+        while len(found) < limit and (
+            rows := await self._db.read(_DEAD, refresh_before_ms, after, _DEAD_PAGE)
+        ):
             for connection_id, ref, platform, dead, access, refresh, expiring in rows:
                 if StoredCredentials(connection_id, access, refresh).fingerprint != dead:
                     found.append((ref, platform if expiring else None))
             after = rows[-1][0]
-        return found
+        return found[:limit]
 
     async def candidates(self, refs: Sequence[int]) -> Sequence[Candidate]:
         rows = await self._db.read(_CANDIDATES, _json(refs))
@@ -170,45 +176,67 @@ class SqliteStore:
         return msgspec.json.decode(rows[0][0], type=Gate) if rows else Gate(provider)
 
     async def append(self, commits: Sequence[Commit], gate: Gate | None = None) -> Appended:
-        try:
-            return await self._append(commits, gate)
-        except RefusedError as exc:
-            if len(commits) <= 1:
-                return Appended(
-                    refused={commit.before.connection_id: str(exc) for commit in commits}
-                )
-        # One row among many is refused: halve until it stands alone.
-        half = len(commits) // 2
-        first = await self.append(commits[:half], gate)
-        second = await self.append(commits[half:], gate)
-        refused = {**first.refused, **second.refused}
-        return Appended(first.lost | second.lost, refused, first.gate_moved)
-
-    async def _append(self, commits: Sequence[Commit], gate: Gate | None) -> Appended:
-        steps = _steps(commits, gate)
-        changed = await self._db.write(steps)
-        asked = [len(rows) for _, rows in steps]
-        if changed[:2] == asked[:2]:
+        if not commits and gate is None:
             return Appended()
+        moved_by = "" if gate is None else f"{gate.run_id}/{next(self._moves)}"
+        return await self._append(commits, gate, moved_by)
+
+    async def _append(
+        self, commits: Sequence[Commit], gate: Gate | None, moved_by: str
+    ) -> Appended:
+        """Append what can be; a commit that is refused among others is found by halving."""
+        try:
+            return await self._append_all(commits, gate, moved_by)
+        except RefusedError as exc:
+            if len(commits) > 1:
+                half = len(commits) // 2
+                first = await self._append(commits[:half], gate, moved_by)
+                second = await self._append(commits[half:], gate, moved_by)
+            else:
+                first = await self._append_all([], gate, moved_by)
+                second = Appended(refused={each.before.connection_id: str(exc) for each in commits})
+        return Appended(
+            first.lost | second.lost,
+            {**first.refused, **second.refused},
+            first.gate_moved or second.gate_moved,
+        )
+
+    async def _append_all(
+        self, commits: Sequence[Commit], gate: Gate | None, moved_by: str
+    ) -> Appended:
+        steps = _steps(commits, gate, moved_by)
+        changed = await self._db.write(steps)
+        moved, entered = (changed[i] == len(steps[i][1]) for i in range(2))
+        lost = set[str]() if entered else await self._not_written(commits)
+        return Appended(frozenset(lost | await self._not_at(commits)), gate_moved=moved)
+
+    async def _not_written(self, commits: Sequence[Commit]) -> set[str]:
         drafts = [commit.drafts[-1] for commit in commits if commit.drafts]
         rows = [(draft.connection_id, draft.version, draft.hash) for draft in drafts]
         written = {row[0] for row in await self._db.read(_WRITTEN, _json(rows))}
-        lost = frozenset(row[0] for row in rows) - written
-        return Appended(lost, gate_moved=changed[0] == asked[0])
+        return {row[0] for row in rows} - written
+
+    async def _not_at(self, commits: Sequence[Commit]) -> set[str]:
+        """Return the streams that have moved, of those that only new tokens are stored for."""
+        rows = [
+            (each.before.connection_id, each.before.hash) for each in commits if not each.drafts
+        ]
+        there = {row[0] for row in await self._db.read(_AT, _json(rows))} if rows else set[str]()
+        return {row[0] for row in rows} - there
 
 
-def _steps(commits: Sequence[Commit], gate: Gate | None) -> list[Step]:
-    """Return everything the commits write: first the gate, then the log, on which all else waits."""
-    moves = [] if gate is None else [(gate.provider, gate.version, gate.run_id, _json(gate))]
+def _steps(commits: Sequence[Commit], gate: Gate | None, moved_by: str) -> list[Step]:
+    """Return all that the commits write: first the gate, then the log, on which the rest waits."""
+    moves = [] if gate is None else [(gate.provider, gate.version, moved_by, _json(gate))]
     return [
         (_MOVE_GATE, moves),
-        (_APPEND_ENTRY, _entries(commits, gate)),
+        (_APPEND_ENTRY, _entries(commits, gate, moved_by)),
         (_PROJECT, [_columns(commit.after) for commit in commits if commit.drafts]),
         *_shared(commits),
     ]
 
 
-def _entries(commits: Sequence[Commit], gate: Gate | None) -> list[Sequence[Value]]:
+def _entries(commits: Sequence[Commit], gate: Gate | None, moved_by: str) -> list[Sequence[Value]]:
     name, version = (None, None) if gate is None else (gate.provider, gate.version)
     return [
         (
@@ -226,6 +254,7 @@ def _entries(commits: Sequence[Commit], gate: Gate | None) -> list[Sequence[Valu
             None if commit.job is None else commit.open_since // 1000,
             name,
             version,
+            moved_by,
         )
         for commit in commits
         for draft in commit.drafts

@@ -51,12 +51,16 @@ servable AS (
     AND (
       c.sync_status IS NOT 'syncing'
       OR max(coalesce(s.changed_at, 0), c.synced_s * 1000) <= :job_horizon_ms
+      OR EXISTS (  -- Then its age decides, just below.
+        SELECT 1 FROM sync_jobs AS j
+        WHERE j.connection_id = c.id AND j.status IN ('pending', 'running')
+      )
     )
     AND NOT EXISTS (
       SELECT 1 FROM sync_jobs AS j
       WHERE j.connection_id = c.id
         AND j.status IN ('pending', 'running')
-        AND max(coalesce(unixepoch(j.created_at), 0), coalesce(unixepoch(j.started_at), 0)) > :job_horizon_s
+        AND max(coalesce(unixepoch(iif(j.created_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', j.created_at, NULL)), 0), coalesce(unixepoch(iif(j.started_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', j.started_at, NULL)), 0)) > :job_horizon_s
     )
 ),
 ordered AS (
@@ -72,7 +76,7 @@ FROM (
   SELECT
     ref, platform, expiring, iif(expiring, expires_ms, synced_s) AS age,
     row_number() OVER (
-      PARTITION BY organization_id, expiring
+      PARTITION BY organization_id, iif(expiring, platform, NULL)
       ORDER BY iif(expiring, expires_ms, synced_s), ref
     ) AS turn
   FROM ordered
@@ -105,7 +109,7 @@ SELECT
   CAST(round((julianday(iif(c.connected_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.connected_at, NULL)) - 2440587.5) * 86400000) AS INTEGER),
   o.sync_interval * 1000,
   j.id,
-  max(coalesce(unixepoch(j.created_at), 0), coalesce(unixepoch(j.started_at), 0)) * 1000,
+  max(coalesce(unixepoch(iif(j.created_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', j.created_at, NULL)), 0), coalesce(unixepoch(iif(j.started_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', j.started_at, NULL)), 0)) * 1000,
   iif(s.state = 'failed' AND s.retry_at IS NULL, substr(c.credentials_encrypted, 1, 65536), NULL),
   iif(s.state = 'failed' AND s.retry_at IS NULL, substr(c.refresh_token_encrypted, 1, 65536), NULL),
   s.state, s.version, s.hash, s.changed_at, s.job_id, s.lease_until, s.retry_at, s.failures,
@@ -136,10 +140,10 @@ LIMIT :limit;
 SELECT gate FROM provider_gates WHERE provider = :provider;
 
 -- name: move_gate
-INSERT INTO provider_gates (provider, version, run_id, gate)
-SELECT :provider, :version, :run_id, :gate
+INSERT INTO provider_gates (provider, version, moved_by, gate)
+SELECT :provider, :version, :moved_by, :gate
 WHERE coalesce((SELECT version FROM provider_gates WHERE provider = :provider), 0) = :version - 1
-ON CONFLICT (provider) DO UPDATE SET version = excluded.version, run_id = excluded.run_id, gate = excluded.gate;
+ON CONFLICT (provider) DO UPDATE SET version = excluded.version, moved_by = excluded.moved_by, gate = excluded.gate;
 
 -- name: append_entry
 -- All rows of one commit carry the same guards, so that all of them go in, or none.
@@ -154,7 +158,7 @@ WHERE (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connect
     :gate IS NULL
     OR EXISTS (
       SELECT 1 FROM provider_gates AS g
-      WHERE g.provider = :gate AND g.version = :gate_version AND g.run_id = :run_id
+      WHERE g.provider = :gate AND g.version = :gate_version AND g.moved_by = :moved_by
     )
   )
   AND (
@@ -165,7 +169,7 @@ WHERE (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connect
         SELECT 1 FROM sync_jobs AS j
         WHERE j.connection_id = :connection_id
           AND j.status IN ('pending', 'running')
-          AND max(coalesce(unixepoch(j.created_at), 0), coalesce(unixepoch(j.started_at), 0)) > :open_since_s
+          AND max(coalesce(unixepoch(iif(j.created_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', j.created_at, NULL)), 0), coalesce(unixepoch(iif(j.started_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', j.started_at, NULL)), 0)) > :open_since_s
       )
     )
   );
@@ -189,10 +193,13 @@ ON CONFLICT (connection_id) DO UPDATE SET
 WHERE excluded.version > connection_state.version;
 
 -- name: insert_job
+-- A commit that is sent again after a lost answer finds its own row, and leaves it.
 INSERT INTO sync_jobs (id, organization_id, connection_id, job_type, created_at, metadata)
 SELECT :id, :organization_id, :connection_id, :job_type, :created_at, :metadata
 WHERE (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id) = :hash
-ON CONFLICT (id) DO NOTHING;
+  AND NOT EXISTS (
+    SELECT 1 FROM sync_jobs AS j WHERE j.id = :id AND j.connection_id = :connection_id
+  );
 
 -- name: mark_failed
 UPDATE platform_connections SET sync_status = 'failed', sync_error = :sync_error
@@ -223,6 +230,12 @@ INSERT INTO queue_messages (job_id, body, enqueued_at, visible_at)
 SELECT :job_id, :body, :enqueued_at, :enqueued_at
 WHERE (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id) = :hash
 ON CONFLICT (job_id) DO NOTHING;
+
+-- name: at
+-- Which of these streams are where they were seen: [[connection_id, hash], …].
+SELECT s.connection_id
+FROM json_each(:rows) AS r
+CROSS JOIN connection_state AS s ON s.connection_id = r.value ->> 0 AND s.hash = r.value ->> 1;
 
 -- name: written
 -- Which of these rows are in the log: [[connection_id, version, hash], …].

@@ -15,7 +15,7 @@ CREATE INDEX runs_by_start ON runs (started_at);
 CREATE TABLE provider_gates (
   provider TEXT    PRIMARY KEY,                     -- platform
   version  INTEGER NOT NULL,                        -- lock: whoever moves the gate adds one
-  run_id   TEXT    NOT NULL,                        -- who moved it last: runs.id
+  moved_by TEXT    NOT NULL,                        -- who moved it last: runs.id, and which move
   gate     TEXT    NOT NULL                         -- JSON
 ) STRICT, WITHOUT ROWID;
 

@@ -5,7 +5,12 @@ anything, so each is a transaction.
 """
 
 from clearlift_adapters.stores.memory.archive import MemoryArchive
-from clearlift_adapters.stores.memory.operation import MemoryJournal, MemoryLeases, MemoryVault
+from clearlift_adapters.stores.memory.operation import (
+    MemoryJournal,
+    MemoryLeases,
+    MemorySurvey,
+    MemoryVault,
+)
 from clearlift_adapters.stores.memory.store import MemoryStore
 from clearlift_adapters.stores.memory.tables import ConnectionRow, JobTableRow, MemoryDatabase
 
@@ -17,5 +22,6 @@ __all__ = [
     "MemoryJournal",
     "MemoryLeases",
     "MemoryStore",
+    "MemorySurvey",
     "MemoryVault",
 ]

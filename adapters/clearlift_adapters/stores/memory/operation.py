@@ -1,4 +1,4 @@
-"""The small ports over plain dicts: the vault of credentials, the journal of runs, leases."""
+"""The small ports over plain dicts: survey, vault of credentials, journal of runs, leases."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -6,6 +6,16 @@ from itertools import islice
 from clearlift_adapters.credentials import StoredCredentials
 from clearlift_adapters.stores.memory.store import stored
 from clearlift_adapters.stores.memory.tables import LeaseRow, MemoryDatabase, RunRow
+
+
+class MemorySurvey:
+    """The port Survey."""
+
+    def __init__(self, db: MemoryDatabase) -> None:
+        self._db = db
+
+    async def refs(self, *, after: int, limit: int) -> Sequence[int]:
+        return [ref for ref in sorted(self._db.connections) if ref > after][:limit]
 
 
 class MemoryVault:

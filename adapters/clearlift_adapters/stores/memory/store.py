@@ -47,11 +47,11 @@ class MemoryStore:
 
     async def due(self, *, now_ms: int, schedule: Schedule, limit: int) -> Plan:
         jobs = self._db.open_jobs()
-        found: list[tuple[int, Candidate]] = []
+        found: list[Candidate] = []
         for ref, row in self._db.connections.items():
-            conn = candidate(self._db, row, jobs.get(row.id))
+            conn = candidate(self._db, ref, jobs.get(row.id))
             if isinstance(assess(conn, now_ms, schedule), Due):
-                found.append((ref, conn))
+                found.append(conn)
         places = _in_turn(found, now_ms, schedule.refresh_margin_ms)
         expiring: dict[str, list[int]] = {}
         for place in places[:limit]:
@@ -62,9 +62,11 @@ class MemoryStore:
 
     async def candidates(self, refs: Sequence[int]) -> Sequence[Candidate]:
         jobs, rows = self._db.open_jobs(), self._db.connections
-        return [
-            candidate(self._db, rows[ref], jobs.get(rows[ref].id)) for ref in refs if ref in rows
-        ]
+        return [candidate(self._db, ref, jobs.get(rows[ref].id)) for ref in refs if ref in rows]
+
+    async def find(self, connection_ids: Sequence[str]) -> Sequence[Candidate]:
+        refs = [self._db.ref(connection_id) for connection_id in dict.fromkeys(connection_ids)]
+        return await self.candidates([ref for ref in refs if ref is not None])
 
     async def append(self, commits: Sequence[Commit], gate: Gate | None = None) -> Appended:
         new = [commit for commit in commits if not self._is_written(commit)]
@@ -141,8 +143,9 @@ class MemoryStore:
         self._db.queue.setdefault(message.job_id, row)
 
 
-def candidate(db: MemoryDatabase, row: ConnectionRow, open_job: JobTableRow | None) -> Candidate:
+def candidate(db: MemoryDatabase, ref: int, open_job: JobTableRow | None) -> Candidate:
     """Return what is known of one connection."""
+    row = db.connections[ref]
     last_synced_at, expires_at = milliseconds(row.last_synced_at), milliseconds(row.expires_at)
     interval_s = db.settings.get(row.id)
     stream = db.stream(row.id)
@@ -164,7 +167,17 @@ def candidate(db: MemoryDatabase, row: ConnectionRow, open_job: JobTableRow | No
         job_since=None if open_job is None else open_job.since,
         reconnected=dead and stored(row).fingerprint != stream.credentials,
         stream=stream,
+        scopes_odd=row.scopes is not None and not _is_json(row.scopes),
+        ref=ref,
     )
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+    return True
 
 
 def stored(row: ConnectionRow) -> StoredCredentials:
@@ -172,17 +185,15 @@ def stored(row: ConnectionRow) -> StoredCredentials:
     return StoredCredentials(row.id, row.credentials_encrypted, row.refresh_token_encrypted)
 
 
-def _in_turn(
-    found: Iterable[tuple[int, Candidate]], now_ms: int, margin_ms: int
-) -> Sequence[_Place]:
+def _in_turn(found: Iterable[Candidate], now_ms: int, margin_ms: int) -> Sequence[_Place]:
     """Return the order that serves each organisation's first before any organisation's second."""
     waiting: list[tuple[int, int, str, str | None]] = []
-    for ref, conn in found:
+    for conn in found:
         if expires_within(conn, now_ms, margin_ms):
             age, platform = conn.expires_at, conn.platform
         else:
             age, platform = conn.last_synced_at, None
-        waiting.append((NEVER if age is None else age, ref, conn.organization_id, platform))
+        waiting.append((NEVER if age is None else age, conn.ref, conn.organization_id, platform))
     served = Counter[tuple[str, str | None]]()
     places: list[_Place] = []
     for age, ref, organization_id, platform in sorted(waiting, key=lambda place: place[:2]):

@@ -125,6 +125,10 @@ class MemoryDatabase:
         self.connections[self.highest_rowid] = row
         self._rowids[row.id] = self.highest_rowid
 
+    def ref(self, connection_id: str) -> int | None:
+        """Return what a Plan calls a connection; None if there is no such."""
+        return self._rowids.get(connection_id)
+
     def connection(self, connection_id: str) -> ConnectionRow | None:
         """Return a connection by its id."""
         return self.connections.get(self._rowids.get(connection_id, 0))

@@ -1,0 +1,61 @@
+"""`clearlift-cron`: the command line, and the one place that wires engine and adapters together.
+
+Commands are loaded by name when they are called, and each loads only what it needs: cron starts the
+program afresh every few minutes, and importing everything takes far longer than an idle tick.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+import click
+
+from clearlift_adapters.cli.exits import guarded
+from clearlift_adapters.cli.options import Flags, Group
+
+_COMMANDS: Final = ("migrate", "tick", "relay", "replay", "connections", "queue")
+
+
+class LazyCommands(Group):
+    """The commands, one module each, that bears its name and holds it as `command`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  same
+        if cmd_name not in _COMMANDS:
+            return None
+        command = import_module(f"{__package__}.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(
+    "clearlift-cron",
+    cls=LazyCommands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 too many connections failed, "
+    "4 configuration or key wrong, 5 database or queue unreachable, 6 replay found a violation, "
+    "7 a check is not satisfied.",
+)
+@click.version_option(package_name="clearlift-cron-worker", message="%(version)s")
+def cli() -> None:
+    """Find the connections that are due, refresh their tokens, and queue one sync job for each."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; return its exit code."""
+    flags = Flags(os.environ)
+    return guarded(
+        lambda: cli.main(
+            list(arguments), prog_name="clearlift-cron", obj=flags, standalone_mode=False
+        ),
+        flags,
+    )
+
+
+def main() -> None:
+    """Run this process's command line."""
+    sys.exit(run(sys.argv[1:]))

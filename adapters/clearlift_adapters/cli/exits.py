@@ -1,0 +1,80 @@
+"""Exit codes (product.md §10), and the one place where an exception becomes one.
+
+Nothing else in the program catches whatever comes. A message is one line; the traceback is for
+those who ask with -vv. Both pass through the log, which takes out what looks like a secret.
+"""
+
+from collections.abc import Callable, Iterator
+from traceback import format_exception
+from typing import Final, cast
+
+import click
+
+from clearlift_adapters.cli import output
+from clearlift_adapters.cli.options import Flags
+from clearlift_engine.errors import ConfigurationError, UnavailableError
+
+DONE: Final = 0
+UNEXPECTED: Final = 1
+WRONG_USAGE: Final = 2
+MANY_FAILED: Final = 3
+MISCONFIGURED: Final = 4
+UNREACHABLE: Final = 5
+VIOLATED: Final = 6
+UNSATISFIED: Final = 7
+
+INTERRUPTED: Final = 130  # As a shell has it: 128 and the number of the signal.
+
+_MESSAGE_MAX: Final = 500
+
+
+def guarded(work: Callable[[], object], flags: Flags) -> int:
+    """Do `work`; return its exit code, or the one of what it raised."""
+    try:
+        code = work()
+        output.flush()
+    except click.ClickException as exc:
+        exc.show()
+        return WRONG_USAGE
+    except (KeyboardInterrupt, click.Abort):
+        flags.log.note("error", "interrupted; what was committed stays, and nothing is half-done")
+        return INTERRUPTED
+    except Exception as exc:  # noqa: BLE001  the end of the line: everything becomes a code here
+        return _reported(exc, flags)
+    return code if isinstance(code, int) else DONE
+
+
+def code_of(exc: BaseException) -> int:
+    """Return the exit code for an exception, or for what is in a group of them."""
+    causes = list(_leaves(exc))
+    if all(isinstance(cause, ConfigurationError) for cause in causes):
+        return MISCONFIGURED
+    if all(isinstance(cause, ConfigurationError | UnavailableError) for cause in causes):
+        return UNREACHABLE
+    return UNEXPECTED
+
+
+def _reported(exc: Exception, flags: Flags) -> int:
+    # A setting may be what is wrong: then the log is opened without any.
+    code, log = code_of(exc), flags.log
+    fields = {"exception": "".join(format_exception(exc))} if log.shows("debug") else {}
+    texts = {_sentence(cause, code) for cause in _leaves(exc)}
+    for text in sorted(texts):
+        log.note("error", text, **fields)
+    return code
+
+
+def _sentence(exc: BaseException, code: int) -> str:
+    text = " ".join(str(exc).split())[:_MESSAGE_MAX]
+    if code != UNEXPECTED:
+        return text
+    return f"unexpected {type(exc).__name__}: {text} (-vv shows where)"
+
+
+def _leaves(exc: BaseException) -> Iterator[BaseException]:
+    if isinstance(exc, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", exc)
+        for each in group.exceptions:
+            yield from _leaves(each)
+    else:
+        yield exc

@@ -1,0 +1,98 @@
+"""The options that every command has, before its name or after it, and what they add up to."""
+
+import sys
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import click
+
+from clearlift_adapters.logs import Log, listen
+from clearlift_adapters.settings import Settings, load_settings
+
+
+class Flags:
+    """What the command line says for all commands alike; settings and log are made on first use."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        self.values: dict[str, str] = {}  # By name, as in the environment.
+        self.config: Path | None = None
+        self.json = False
+        self.verbosity = 0
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Return the settings in force."""
+        settings = load_settings(self.values, self.environment, self.config)
+        self.log.hide(settings.secrets)
+        return settings
+
+    @cached_property
+    def log(self) -> Log:
+        """Return where to say what is no result; libraries speak through it from now on."""
+        terminal = sys.stderr.isatty()
+        plain = self.environment.get("NO_COLOR") or self.environment.get("TERM") == "dumb"
+        log = Log(
+            sys.stderr,
+            verbosity=self.verbosity,
+            terminal=terminal,
+            colors=terminal and not plain,
+        )
+        listen(log)
+        return log
+
+
+class Command(click.Command):
+    """A command that takes the options of all."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  click's own
+        super().__init__(*args, **kwargs)
+        self.params += _shared()
+
+
+class Group(click.Group):
+    """A group of such commands, which takes them too."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  click's own
+        super().__init__(*args, **kwargs)
+        self.params += _shared()
+
+
+def _shared() -> list[click.Parameter]:
+    return [
+        _option("--database", metavar="URL", help="Default: sqlite:///clearlift.db"),
+        _option("--queue", metavar="URL", help="Default: a table of the same database."),
+        _option("--config", metavar="FILE", help="Default: clearlift.toml, if there is one."),
+        _option("--json", is_flag=True, help="One JSON object; lists: one a line."),
+        _option("-v", "--verbose", count=True, help="Say what happens; -vv: all of it."),
+        _option("-q", "--quiet", is_flag=True, help="Say errors only."),
+    ]
+
+
+def _option(*names: str, **attributes: Any) -> click.Option:  # noqa: ANN401  click's own
+    return click.Option(list(names), expose_value=False, callback=_noted, **attributes)
+
+
+def _noted(ctx: click.Context, param: click.Parameter, value: Any) -> None:  # noqa: ANN401  click's
+    """Add one option to the flags, which are the same before and after the command's name."""
+    flags = ctx.find_object(Flags)
+    assert flags is not None
+    if not value:
+        return
+    match param.name:
+        case "config":
+            flags.config = Path(value)
+        case "json":
+            flags.json = True
+        case "verbose":
+            flags.verbosity += value
+        case "quiet":
+            flags.verbosity = -1
+        case "database" | "queue" as name:
+            flags.values[f"CLEARLIFT_{name.upper()}"] = value
+        case _:
+            raise AssertionError(param.name)

@@ -1,0 +1,124 @@
+"""Results on stdout: JSON lines, tables on a terminal, tab-separated columns in a pipe.
+
+rich is loaded for a table on a terminal and for nothing else.
+"""
+
+import os
+import sys
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import msgspec
+
+from clearlift_adapters.logs import visible
+from clearlift_engine.policy import iso
+
+BROKEN_PIPE: Final = 141  # As a shell has it: 128 and the number of the signal.
+
+FOLDED_MIN: Final = 24  # Characters that the last column of a table is left with.
+
+
+def print_json(value: object) -> None:
+    """Write one JSON object and a line feed, in UTF-8 whatever the locale."""
+    with _reader():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
+
+
+def print_line(text: str) -> None:
+    """Write a line that a person reads."""
+    with _reader():
+        sys.stdout.write(_writable(visible(text)) + "\n")
+
+
+class Columns:
+    """A table that may come in parts: in a pipe a row is a line, and the heading comes once."""
+
+    def __init__(self, *headings: str) -> None:
+        self._headings = headings
+        self._begun = False
+
+    def write(self, rows: Iterable[Sequence[object]]) -> None:
+        """Write some rows; None is a dash."""
+        cells = [[_cell(value) for value in row] for row in rows]
+        if not cells:
+            return
+        with _reader():
+            if sys.stdout.isatty():
+                _draw(self._headings, cells)
+                return
+            lines = cells if self._begun else [[*self._headings], *cells]
+            self._begun = True
+            for line in lines:
+                sys.stdout.write(_writable("\t".join(line)) + "\n")
+
+
+def flush() -> None:
+    """Write out what is still in memory."""
+    with _reader():
+        sys.stdout.flush()
+
+
+@contextmanager
+def _reader() -> Generator[None]:
+    """End as any program does whose output nobody reads any more (`| head`): at once and silently.
+
+    Commands that write to the database print when they are done, so there is nothing to undo.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        os._exit(BROKEN_PIPE)
+
+
+def when(ms: int | None) -> str | None:
+    """Return a time as people and JSON have it."""
+    return None if ms is None else iso(ms)
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case _:
+            return visible(str(value))
+
+
+def _writable(text: str) -> str:
+    """Return `text` as the encoding of stdout can say it."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _draw(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Draw a table; where it would be wider than the terminal, a block of lines for each row."""
+    from rich.console import Console  # noqa: PLC0415  see above
+    from rich.table import Table  # noqa: PLC0415  see above
+    from rich.text import Text  # noqa: PLC0415  see above
+
+    console = Console()
+    if _width([headings, *cells]) > console.width:
+        blocks = Table.grid(padding=(0, 2, 0, 0))
+        for row in cells:
+            for heading, cell in zip(headings, row, strict=True):
+                blocks.add_row(Text(heading, "bold"), Text(cell, overflow="fold"))
+            blocks.add_row("")
+        console.print(blocks)
+        return
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for _ in headings[:-1]:
+        table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row(*(Text(heading, "bold") for heading in headings))
+    for row in cells:
+        table.add_row(*map(Text, row))
+    console.print(table)
+
+
+def _width(lines: Sequence[Sequence[str]]) -> int:
+    """Return what a table needs at least: its last column may be folded, the others may not."""
+    *fixed, last = (max(map(len, column)) for column in zip(*lines, strict=True))
+    return sum(width + 2 for width in fixed) + min(last, FOLDED_MIN)

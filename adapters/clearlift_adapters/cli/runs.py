@@ -1,0 +1,51 @@
+"""Every run that writes events has its row in `runs`: when it began, how it ended, what it said."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import msgspec
+
+from clearlift_adapters.cli import exits
+from clearlift_adapters.cli.world import World
+from clearlift_adapters.ids import new_id
+from clearlift_engine.errors import CronWorkerError
+
+_OUTCOMES: Final[Mapping[int, str]] = {
+    exits.DONE: "done",
+    exits.MANY_FAILED: "many_failed",
+    exits.MISCONFIGURED: "misconfigured",
+    exits.UNREACHABLE: "unreachable",
+    exits.VIOLATED: "violated",
+}
+
+
+class RunRow:
+    """A run that has begun. `code` and `report` are for the command to fill in."""
+
+    def __init__(self, run_id: str, begun_at: int) -> None:
+        self.id, self.begun_at = run_id, begun_at
+        self.code = exits.DONE
+        self.report: object = None
+
+
+@asynccontextmanager
+async def recorded(world: World, command: str) -> AsyncGenerator[RunRow]:
+    """Record a run from its beginning to its end, whichever way it ends, short of being killed."""
+    journal, clock = world.backend.journal, world.clock
+    run = RunRow(new_id(), clock.now())
+    await journal.begin(run.id, command, now_ms=run.begun_at)
+
+    async def finish() -> None:
+        outcome = _OUTCOMES.get(run.code, "failed")
+        report = msgspec.json.encode(run.report)
+        await journal.finish(run.id, now_ms=clock.now(), outcome=outcome, report=report)
+
+    try:
+        yield run
+    except BaseException as exc:
+        run.code, run.report = exits.code_of(exc), {"error": type(exc).__name__}
+        with suppress(CronWorkerError):  # What went wrong may be the database.
+            await finish()
+        raise
+    await finish()

@@ -1,0 +1,126 @@
+"""Puts the world together as the settings say: database, queue, clock, providers, key."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msgspec.structs import replace
+
+from clearlift_adapters.backend import Backend, open_backend, sqlite_path
+from clearlift_adapters.cli.options import Flags
+from clearlift_adapters.clock import ShiftedClock, SystemClock
+from clearlift_adapters.ids import new_id
+from clearlift_adapters.logs import Log
+from clearlift_adapters.oauth.refresher import HttpTokenRefresher
+from clearlift_adapters.rescue import FileRescue
+from clearlift_adapters.settings import Settings
+from clearlift_adapters.stores.database import Mode
+from clearlift_engine.errors import ConfigurationError
+from clearlift_engine.policy import iso
+from clearlift_engine.ports import Clock, Provider
+from clearlift_engine.relay import RelayPorts
+from clearlift_engine.run import TickPorts
+
+if TYPE_CHECKING:  # It loads cryptography, which most commands do not need.
+    from clearlift_adapters.cipher import FieldCipher
+
+
+NO_KEY: Final = (
+    "ENCRYPTION_KEY is not set: set it, or ENCRYPTION_KEY_FILE, to the key that the API worker "
+    "encrypts tokens with (for a new installation: openssl rand -base64 32)"
+)
+
+
+class World(NamedTuple):
+    """Everything that a command may need."""
+
+    settings: Settings
+    log: Log
+    backend: Backend
+    clock: Clock
+    refresher: HttpTokenRefresher
+    rescue: FileRescue
+
+    @property
+    def tick_ports(self) -> TickPorts:
+        """Return what tick asks of it."""
+        backend = self.backend
+        return TickPorts(
+            backend.store, backend.vault, self.refresher, self.rescue, self.clock, new_id
+        )
+
+    @property
+    def relay_ports(self) -> RelayPorts:
+        """Return what relay asks of it."""
+        backend = self.backend
+        return RelayPorts(backend.store, backend.queue, backend.leases, self.clock)
+
+
+@asynccontextmanager
+async def open_world(flags: Flags, mode: Mode) -> AsyncGenerator[World]:
+    """Open everything that the settings name; `mode` is what is done with the database.
+
+    Raises:
+        ConfigurationError: a setting is wrong, or the database is not there.
+        UnavailableError: the database does not answer.
+    """
+    settings = flags.settings
+    clock = clock_of(flags, writes=mode != "ro")
+    async with (
+        open_backend(settings.database, settings.queue, mode=mode) as backend,
+        _refresher(settings)(
+            cipher=lambda: cipher_of(settings), providers=settings.providers, clock=clock
+        ) as refresher,
+    ):
+        rescue = FileRescue(_rescue_folder(settings))
+        yield World(settings, flags.log, backend, clock, refresher, rescue)
+
+
+class _Keyless(HttpTokenRefresher):
+    """What there is without ENCRYPTION_KEY: the engine hears of it before it claims anything."""
+
+    @property
+    def providers(self) -> Mapping[str, Provider]:
+        """Return the providers, each with a problem that could be asked for tokens."""
+        return {
+            name: provider if provider.rate is None else replace(provider, problem=NO_KEY)
+            for name, provider in super().providers.items()
+        }
+
+
+def _refresher(settings: Settings) -> type[HttpTokenRefresher]:
+    return _Keyless if settings.encryption_key is None else HttpTokenRefresher
+
+
+def _rescue_folder(settings: Settings) -> Path:
+    """Return where tokens wait that the database could not take: one folder for each database."""
+    beside = sqlite_path(settings.database)
+    folder = beside.parent if settings.config is None else settings.config.parent
+    return folder / f"{beside.name}-rescue"
+
+
+def clock_of(flags: Flags, *, writes: bool) -> Clock:
+    """Return the machine's clock, or the one that CLEARLIFT_NOW sets; say so before writing."""
+    now_ms = flags.settings.now_ms
+    if now_ms is None:
+        return SystemClock()
+    if writes:
+        flags.log.note(
+            "warning", "CLEARLIFT_NOW is set: this is not the time of day", now=iso(now_ms)
+        )
+    return ShiftedClock(now_ms)
+
+
+def cipher_of(settings: Settings) -> "FieldCipher":
+    """Return the cipher of the stored tokens.
+
+    Raises:
+        ConfigurationError: there is no key, or it is not one.
+    """
+    from clearlift_adapters.cipher import FieldCipher  # noqa: PLC0415  see above
+
+    if settings.encryption_key is None:
+        raise ConfigurationError(NO_KEY)
+    previous = [secret.value for secret in settings.encryption_keys_previous]
+    return FieldCipher(settings.encryption_key.value, previous)

@@ -1,0 +1,96 @@
+"""Floor A: a plain sqlite3 program that writes the very rows that tick and relay wrote.
+
+Run as a process: `python -m tests.benchmarks.floor WRITTEN EMPTY BATCH`. It reads the rows from the
+database WRITTEN, then writes them into EMPTY, which holds the connections and the schema with its
+indexes and triggers: the same journal, the same durability, transactions of the same size, the rows
+built beforehand. Prints the seconds that the writing took, wall and processor.
+"""
+
+import sys
+import time
+from typing import Any, Final
+
+from clearlift_adapters.stores.library import sqlite3
+
+_ENTRIES: Final = (
+    "SELECT connection_id, version, transition, source, target, occurred_at, run_id, job_id, data,"
+    " hash FROM outbox ORDER BY position"
+)
+_JOBS: Final = (
+    "SELECT id, organization_id, connection_id, job_type, created_at, metadata FROM sync_jobs"
+    " ORDER BY rowid"
+)
+_MESSAGES: Final = "SELECT job_id, body, enqueued_at, visible_at FROM queue_messages ORDER BY rowid"
+_APPEND: Final = (
+    "INSERT INTO outbox (connection_id, version, transition, source, target, occurred_at, run_id,"
+    " job_id, data, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_PROJECT: Final = (
+    "INSERT INTO connection_state VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, 0, NULL, 0, ?)"
+    " ON CONFLICT (connection_id) DO UPDATE SET state = excluded.state, version = excluded.version,"
+    " hash = excluded.hash, changed_at = excluded.changed_at, job_id = excluded.job_id,"
+    " position = excluded.position"
+)
+_JOB: Final = (
+    "INSERT INTO sync_jobs (id, organization_id, connection_id, job_type, created_at, metadata)"
+    " VALUES (?, ?, ?, ?, ?, ?)"
+)
+_MESSAGE: Final = (
+    "INSERT INTO queue_messages (job_id, body, enqueued_at, visible_at) VALUES (?, ?, ?, ?)"
+)
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA recursive_triggers = ON",
+    "PRAGMA cache_size = -8000",
+)
+
+Row = tuple[Any, ...]
+
+
+def main(written: str, empty: str, batch: int) -> None:
+    """Copy what one program wrote as fast as another can."""
+    source = sqlite3.connect(written)
+    entries = [(position, *row) for position, row in enumerate(source.execute(_ENTRIES), start=1)]
+    jobs = source.execute(_JOBS).fetchall()
+    messages = source.execute(_MESSAGES).fetchall()
+    source.close()
+    created = [entry for entry in entries if entry[3] != "job_enqueued"]
+    enqueued = [entry for entry in entries if entry[3] == "job_enqueued"]
+    per_job = len(created) // len(jobs)
+
+    target = sqlite3.connect(empty, isolation_level=None)
+    for pragma in _PRAGMAS:
+        target.execute(pragma)
+    wall, cpu = time.perf_counter(), time.process_time()
+    for start in range(0, len(jobs), batch):
+        rows = created[start * per_job : (start + batch) * per_job]
+        write(target, rows, rows[per_job - 1 :: per_job], _JOB, jobs[start : start + batch])
+    for start in range(0, len(messages), batch):
+        rows = enqueued[start : start + batch]
+        write(target, rows, rows, _MESSAGE, messages[start : start + batch])
+    sys.stdout.write(f"{time.perf_counter() - wall} {time.process_time() - cpu}\n")
+    target.close()
+
+
+def write(
+    target: "sqlite3.Connection",
+    entries: list[Row],
+    newest: list[Row],
+    insert: str,
+    others: list[Row],
+) -> None:
+    """Write one transaction: rows of the log, the projection, and either jobs or messages."""
+    target.execute("BEGIN IMMEDIATE")
+    target.executemany(_APPEND, [entry[1:] for entry in entries])
+    target.executemany(
+        _PROJECT,
+        [(row[1], row[5], row[2], row[10], row[6], row[8], row[0]) for row in newest],
+    )
+    target.executemany(insert, others)
+    target.execute("COMMIT")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -1,0 +1,104 @@
+"""One database with every port over it, for each adapter that there is.
+
+A new database adapter is one more entry in WORLDS, and passes the suites in tests/conformance.
+"""
+
+import asyncio
+import shutil
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from clearlift_adapters.backend import open_backend
+from clearlift_adapters.migrations import migrate
+from clearlift_adapters.queues.inbox import Inbox
+from clearlift_adapters.queues.memory import MemoryInbox, MemorySameTransactionQueue
+from clearlift_adapters.stores.library import sqlite3
+from clearlift_adapters.stores.memory import (
+    MemoryArchive,
+    MemoryDatabase,
+    MemoryJournal,
+    MemoryLeases,
+    MemoryStore,
+    MemorySurvey,
+    MemoryVault,
+)
+from clearlift_engine.ports import Archive, Journal, Leases, NewId, Queue, Store, Survey, Vault
+from tests.seed import MemoryTables, Seed, SqliteTables
+
+
+@dataclass(frozen=True)
+class World:
+    """A database, and everything that a port asks of it."""
+
+    seed: Seed
+    store: Store
+    survey: Survey
+    vault: Vault
+    journal: Journal
+    leases: Leases
+    archive: Archive
+    queue: Queue
+    inbox: Inbox
+
+
+# From an empty database to copy (where the adapter has files) and a folder of its own.
+OpenWorld = Callable[[Path, Path], AbstractAsyncContextManager[World]]
+
+
+def counted_ids(prefix: str) -> NewId:
+    """Return a source of ids that says which came first."""
+    numbers = count(1)
+    return lambda: f"{prefix}-{next(numbers)}"
+
+
+@asynccontextmanager
+async def memory_world(empty: Path, folder: Path) -> AsyncGenerator[World]:
+    del empty, folder
+    db = MemoryDatabase()
+    yield World(
+        Seed(MemoryTables(db)),
+        MemoryStore(db),
+        MemorySurvey(db),
+        MemoryVault(db),
+        MemoryJournal(db),
+        MemoryLeases(db),
+        MemoryArchive(db),
+        MemorySameTransactionQueue(db),
+        MemoryInbox(db, counted_ids("lease")),
+    )
+
+
+@asynccontextmanager
+async def sqlite_world(empty: Path, folder: Path) -> AsyncGenerator[World]:
+    file = folder / "clearlift.db"
+    shutil.copy(empty, file)
+    with closing(sqlite3.connect(file, isolation_level=None)) as raw:
+        async with open_backend(f"sqlite:///{file}") as backend:
+            yield World(
+                Seed(SqliteTables(raw)),
+                backend.store,
+                backend.survey,
+                backend.vault,
+                backend.journal,
+                backend.leases,
+                backend.archive,
+                backend.queue,
+                backend.queue,
+            )
+
+
+def sqlite_template(file: Path) -> None:
+    """Make a database with all migrations and no rows, to be copied."""
+
+    async def make() -> None:
+        async with open_backend(f"sqlite:///{file}", mode="rwc") as backend:
+            await migrate(backend.db)
+
+    asyncio.run(make())
+
+
+WORLDS: Final[Mapping[str, OpenWorld]] = {"memory": memory_world, "sqlite": sqlite_world}
