@@ -1,4 +1,4 @@
-"""Makes answers durable: all that wait go into the next transaction together.
+"""Makes decisions durable. Answers of providers: all that wait go into the next transaction together.
 
 While one commit is under way the next ones gather; there is no timer, so a lone answer is committed
 at once and a crowd in few transactions. An answer that holds new tokens is never given up: if its

@@ -91,6 +91,8 @@ def needs_refresh(
     """Return whether the access token has to be replaced before a job is made."""
     if provider is not None and provider.rate is None:
         return False
+    if conn.expires_at is None and not conn.expires_odd:
+        return provider is not None and provider.without_expiry == "refresh"
     return expires_within(conn, now_ms, schedule.refresh_margin_ms)
 
 
@@ -168,7 +170,7 @@ def released(
         reason=reason,
         detail=refused.message,
         provider=step.conn.platform,
-        ambiguous=refused.ambiguous,
+        ambiguous=_in_doubt(step, refused),
         code=refused.code,
         latency_ms=refused.latency_ms if refused.asked else None,
         until=until,
@@ -183,17 +185,21 @@ def deferred(step: Step, message: str) -> Decision:
 
 
 def refresh_failed(
-    step: Step, refused: Refused, *, attempts: int, at_ms: int, run_id: str
+    step: Step, refused: Refused, *, attempts: int, now_ms: int, at_ms: int, run_id: str
 ) -> Decision:
-    """End a claimed step as failed: a transient failure waits, a dead grant waits for its user."""
+    """End a claimed step as failed: a transient failure waits, a dead grant waits for its user.
+
+    The wait counts from `now_ms`, when the tick began: however long the tick takes, the first wait
+    is over when the next one begins.
+    """
     permanent = refused.failure_class == "permanent"
     wait = backoff(step.stream.failures + 1, _jitter(step.stream))
     event = SyncFailed(
         failure_class="permanent" if permanent else "transient",
         message=refused.message,
-        retry_at=None if permanent else at_ms + wait,
+        retry_at=None if permanent else now_ms + wait,
         credentials=step.stream.credentials,
-        ambiguous=refused.ambiguous,
+        ambiguous=refused.ambiguous if permanent else _in_doubt(step, refused),
         provider=step.conn.platform,
         code=refused.code,
         attempts=attempts,
@@ -209,6 +215,11 @@ def cannot_be_served(
     wait = backoff(step.stream.failures + 1, _jitter(step.stream))
     event = SyncFailed(failure_class="invalid", message=reason, retry_at=at_ms + wait)
     return _failed(step, event, prefix, at_ms=at_ms, run_id=run_id)
+
+
+def _in_doubt(step: Step, refused: Refused) -> bool:
+    """Return whether some request with these credentials, this one or one before, is unanswered."""
+    return refused.ambiguous or step.stream.in_doubt > 1
 
 
 def _failed(step: Step, event: SyncFailed, prefix: str, *, at_ms: int, run_id: str) -> Decision:

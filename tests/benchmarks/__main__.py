@@ -35,7 +35,7 @@ class Spent(NamedTuple):
 def main(arguments: Sequence[str]) -> None:
     """Print the table; arguments are numbers of connections."""
     sizes = [int(argument) for argument in arguments] or [1_000, 10_000, 100_000]
-    print(f"{'due':>8} {'per second':>11} {'÷ floor':>8} {'÷ floor, CPU':>13} {'peak MiB':>9}")
+    say(f"{'due':>8} {'per second':>11} {'÷ floor':>8} {'÷ floor, CPU':>13} {'peak MiB':>9}")
     with tempfile.TemporaryDirectory() as folder:
         for size in sizes:
             worker, floor = rounds(Path(folder), size)
@@ -45,7 +45,13 @@ def main(arguments: Sequence[str]) -> None:
             cpu = statistics.median(f.cpu_s / w.cpu_s for w, f in zip(worker, floor, strict=True))
             speed = size / statistics.median(each.wall_s for each in worker)
             peak = max(each.peak_kib for each in worker) / 1024
-            print(f"{size:>8,} {speed:>11,.0f} {wall:>8.2f} {cpu:>13.2f} {peak:>9.1f}")
+            say(f"{size:>8,} {speed:>11,.0f} {wall:>8.2f} {cpu:>13.2f} {peak:>9.1f}")
+
+
+def say(line: str) -> None:
+    """Print a line at once: the next one may take a minute."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def rounds(folder: Path, size: int) -> tuple[list[Spent], list[Spent]]:
@@ -85,7 +91,8 @@ def fill(file: Path, size: int) -> None:
     db.executemany("INSERT INTO organizations (id) VALUES (?)", organizations)
     db.executemany(
         "INSERT INTO platform_connections (id, organization_id, platform, account_id, connected_by,"
-        " last_synced_at, credentials_encrypted, scopes) VALUES (?, ?, 'stripe', ?, 'u', ?, ?, '[]')",
+        " last_synced_at, credentials_encrypted, scopes)"
+        " VALUES (?, ?, 'stripe', ?, 'u', ?, ?, '[]')",
         (
             (
                 f"org-{number % ORGANIZATIONS}-stripe-{number}",

@@ -48,7 +48,7 @@ def request_to(url: str) -> TokenRequest:
 
 
 async def post(url: str, *, deadline_ms: int = 10_000) -> Answer | Lost:
-    async with Exchange(deadline_ms=deadline_ms, send_within_ms=deadline_ms // 2) as exchange:
+    async with Exchange(deadline_ms=deadline_ms, send_within_ms=deadline_ms * 4 // 5) as exchange:
         return await exchange.post(request_to(url))
 
 
@@ -77,14 +77,14 @@ async def test_form_arrives_as_a_post_and_its_answer_comes_back() -> None:
 
 
 async def test_endpoint_that_never_answers_is_lost_and_may_have_acted() -> None:
-    found = await answered(stall, deadline_ms=100)
+    found = await answered(stall, deadline_ms=500)
 
     assert isinstance(found, Lost)
     assert (found.kind, found.ambiguous) == ("timeout", True)
 
 
 async def test_byte_now_and_then_does_not_hold_the_deadline_up() -> None:
-    found = await answered(drip(b"{}" * 500, every_ms=5), deadline_ms=150)
+    found = await answered(drip(b"{}" * 500, every_ms=5), deadline_ms=500)
 
     assert isinstance(found, Lost)
     assert (found.kind, found.ambiguous) == ("timeout", True)
@@ -248,7 +248,7 @@ async def test_at_most_ten_are_under_way_at_once() -> None:
 
 
 async def test_request_that_finds_no_place_in_time_is_never_sent() -> None:
-    async with crowd(stall, deadline_ms=400, send_within_ms=100) as (server, exchange):
+    async with crowd(stall, deadline_ms=800, send_within_ms=400) as (server, exchange):
         posts = (exchange.post(request_to(server.url)) for _ in range(CONCURRENT_MAX + 1))
         found = await asyncio.gather(*posts)
 

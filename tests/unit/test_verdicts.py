@@ -171,6 +171,8 @@ def test_any_answer_at_all_gets_a_verdict(
         (http_date(NOW_MS + HOUR_MS), HOUR_MS),
         (http_date(NOW_MS - HOUR_MS), 0),
         (http_date(NOW_MS + 400 * DAY_MS), LONGEST_MS),
+        ("Sat, 10 Oct 2026 13:00:00", HOUR_MS),
+        ("Sat, 10 Oct 2026 15:00:00 +0200", HOUR_MS),
         ("Sat, 32 Oct 2026 12:00:00 GMT", None),
         ("-5", None),
         ("soon", None),

@@ -85,8 +85,8 @@ def test_echoed_secret_is_never_quoted(before: str, after: str, secret: str) -> 
 @pytest.mark.parametrize(
     "text",
     [
-        "Malformed access token EAACEdEose0cBAKZC7ZAtestTESTtest",
-        "unknown: ya29.a0AfH6SMBx-x_x",
+        "Malformed access token EAAmade0upTESTtest",
+        "unknown: ya29.made-up-0123",
         "rt-org-0-google-100004 is dead",
         "x" * 32,
         "see https://example.test/errors?token=abc",
@@ -96,7 +96,7 @@ def test_what_looks_like_a_token_is_struck_out(text: str) -> None:
     clean = sanitised(text, ())
 
     assert "…" in clean
-    assert not [word for word in ("EAACE", "ya29", "100004", "xxx", "abc") if word in clean]
+    assert not [word for word in ("EAAmade", "ya29", "100004", "xxx", "abc") if word in clean]
 
 
 def test_words_of_a_provider_are_quoted_as_they_are() -> None:

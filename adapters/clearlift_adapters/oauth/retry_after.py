@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final, cast
 
@@ -35,10 +36,12 @@ def _retry_after(text: str, now_ms: int) -> int | None:
     if re.fullmatch(r"\s*[0-9]{1,12}(\.[0-9]{1,12})?\s*", text):
         return int(float(text) * 1000)
     try:
-        at_ms = int(parsedate_to_datetime(text).timestamp() * 1000)
+        date = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-    return max(at_ms - now_ms, 0)
+    # Without a zone it is naive, and a date of HTTP is in GMT (RFC 9110 §5.6.7).
+    at_s = date.replace(tzinfo=date.tzinfo or UTC).timestamp()
+    return max(int(at_s * 1000) - now_ms, 0)
 
 
 def _regain_ms(usage: str) -> int | None:
