@@ -78,10 +78,11 @@ _INSERT_JOB: Final = bind(
     "job_type",
     "created_at",
     "metadata",
+    "version",
     "hash",
 )
-_MARK_FAILED: Final = bind(_SQL, "mark_failed", "connection_id", "sync_error", "hash")
-_CLEAR_FAILED: Final = bind(_SQL, "clear_failed", "connection_id", "hash")
+_MARK_FAILED: Final = bind(_SQL, "mark_failed", "connection_id", "sync_error", "version", "hash")
+_CLEAR_FAILED: Final = bind(_SQL, "clear_failed", "connection_id", "version", "hash")
 _STORE_TOKENS: Final = bind(
     _SQL,
     "store_tokens",
@@ -91,9 +92,11 @@ _STORE_TOKENS: Final = bind(
     "expires_at",
     "old_access",
     "old_refresh",
-    "hash",
+    "seen_hash",
 )
-_ENQUEUE: Final = bind(_SQL, "enqueue", "job_id", "body", "enqueued_at", "connection_id", "hash")
+_ENQUEUE: Final = bind(
+    _SQL, "enqueue", "job_id", "body", "enqueued_at", "connection_id", "version", "hash"
+)
 
 _DEAD_PAGE: Final = 1_000
 
@@ -206,7 +209,11 @@ class SqliteStore:
     ) -> Appended:
         steps = _steps(commits, gate, moved_by)
         changed = await self._db.write(steps)
-        moved, entered = (changed[i] == len(steps[i][1]) for i in range(2))
+        done = {
+            query.name: made == len(rows)
+            for (query, rows), made in zip(steps, changed, strict=True)
+        }
+        moved, entered = done["move_gate"], done["append_entry"]
         lost = set[str]() if entered else await self._not_written(commits)
         return Appended(frozenset(lost | await self._not_at(commits)), gate_moved=moved)
 
@@ -230,9 +237,10 @@ def _steps(commits: Sequence[Commit], gate: Gate | None, moved_by: str) -> list[
     moves = [] if gate is None else [(gate.provider, gate.version, moved_by, _json(gate))]
     return [
         (_MOVE_GATE, moves),
+        (_STORE_TOKENS, [_tokens(each) for each in commits if each.tokens is not None]),
         (_APPEND_ENTRY, _entries(commits, gate, moved_by)),
+        *_explained(commits),
         (_PROJECT, [_columns(commit.after) for commit in commits if commit.drafts]),
-        *_shared(commits),
     ]
 
 
@@ -265,36 +273,35 @@ def _columns(stream: Stream) -> Sequence[Value]:
     return msgspec.structs.astuple(stream)
 
 
-def _shared(commits: Sequence[Commit]) -> list[Step]:
+def _explained(commits: Sequence[Commit]) -> list[Step]:
+    """Return what follows from the rows of the log, in other tables."""
     jobs: list[Sequence[Value]] = []
     failed: list[Sequence[Value]] = []
     cleared: list[Sequence[Value]] = []
-    tokens: list[Sequence[Value]] = []
     queued: list[Sequence[Value]] = []
     for commit in commits:
-        connection_id, digest = commit.after.connection_id, commit.after.hash
+        after = commit.after
+        newest = (after.version, after.hash)
         if commit.job is not None:
-            jobs.append((*msgspec.structs.astuple(commit.job), digest))
+            jobs.append((*msgspec.structs.astuple(commit.job), *newest))
         if commit.sync_error is not None:
-            failed.append((connection_id, commit.sync_error, digest))
+            failed.append((after.connection_id, commit.sync_error, *newest))
         if commit.clears_error:
-            cleared.append((connection_id, digest))
-        if commit.tokens is not None:
-            tokens.append(_tokens(commit.tokens, digest))
+            cleared.append((after.connection_id, *newest))
         if commit.outgoing is not None:
             body = commit.outgoing.body.decode()
-            at = commit.after.changed_at
-            queued.append((commit.outgoing.job_id, body, at, connection_id, digest))
+            message = (commit.outgoing.job_id, body, after.changed_at)
+            queued.append((*message, after.connection_id, *newest))
     return [
         (_INSERT_JOB, jobs),
         (_MARK_FAILED, failed),
         (_CLEAR_FAILED, cleared),
-        (_STORE_TOKENS, tokens),
         (_ENQUEUE, queued),
     ]
 
 
-def _tokens(tokens: object, digest: str | None) -> Sequence[Value]:
+def _tokens(commit: Commit) -> Sequence[Value]:
+    tokens = commit.tokens
     assert isinstance(tokens, StoredTokens), "a store takes tokens sealed by its own adapters"
     old = tokens.replaces
     expires_at = None if tokens.expires_at is None else iso(tokens.expires_at)
@@ -305,7 +312,7 @@ def _tokens(tokens: object, digest: str | None) -> Sequence[Value]:
         expires_at,
         old.access,
         old.refresh,
-        digest,
+        commit.before.hash,
     )
 
 

@@ -142,8 +142,28 @@ SELECT gate FROM provider_gates WHERE provider = :provider;
 -- name: move_gate
 INSERT INTO provider_gates (provider, version, moved_by, gate)
 SELECT :provider, :version, :moved_by, :gate
+/* rows */
 WHERE coalesce((SELECT version FROM provider_gates WHERE provider = :provider), 0) = :version - 1
 ON CONFLICT (provider) DO UPDATE SET version = excluded.version, moved_by = excluded.moved_by, gate = excluded.gate;
+
+-- What follows writes one batch of commits, in this order, as one transaction. Each statement runs
+-- once per row of its own: by executemany on SQLite; on D1 once, over a JSON array of rows, which takes
+-- the place of /* rows */. D1 does not promise that its batch is whole, so the order and the guards are
+-- such that whatever prefix of it was done does no harm and is completed when it is sent again:
+-- tokens first, for they exist nowhere else; then the log, all rows of a commit or none; then what the
+-- log explains; the projection last, for only then does anybody go on from there.
+
+-- name: store_tokens
+-- Only over the credentials that were sent: if the user has reconnected meanwhile, theirs are newer.
+UPDATE platform_connections SET
+  credentials_encrypted = :access,
+  refresh_token_encrypted = coalesce(:refresh, refresh_token_encrypted),
+  expires_at = :expires_at
+/* rows */
+WHERE platform_connections.id = :connection_id
+  AND credentials_encrypted IS :old_access
+  AND refresh_token_encrypted IS :old_refresh
+  AND (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id) IS :seen_hash;
 
 -- name: append_entry
 -- All rows of one commit carry the same guards, so that all of them go in, or none.
@@ -153,7 +173,11 @@ INSERT INTO outbox (
 SELECT
   :connection_id, :version, :transition, :source, :target, :occurred_at, :run_id, :job_id, :data,
   :hash
+/* rows */
 WHERE (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id) IS :seen_hash
+  AND NOT EXISTS (
+    SELECT 1 FROM outbox AS o WHERE o.connection_id = :connection_id AND o.version = :version
+  )
   AND (
     :gate IS NULL
     OR EXISTS (
@@ -174,8 +198,51 @@ WHERE (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connect
     )
   );
 
+-- name: insert_job
+-- A commit that is sent again after a lost answer finds its own row, and leaves it.
+INSERT INTO sync_jobs (id, organization_id, connection_id, job_type, created_at, metadata)
+SELECT :id, :organization_id, :connection_id, :job_type, :created_at, :metadata
+/* rows */
+WHERE EXISTS (
+    SELECT 1 FROM outbox AS o
+    WHERE o.connection_id = :connection_id AND o.version = :version AND o.hash = :hash
+  )
+  AND NOT EXISTS (
+    SELECT 1 FROM sync_jobs AS j WHERE j.id = :id AND j.connection_id = :connection_id
+  );
+
+-- name: mark_failed
+UPDATE platform_connections SET sync_status = 'failed', sync_error = :sync_error
+/* rows */
+WHERE platform_connections.id = :connection_id
+  AND EXISTS (
+    SELECT 1 FROM outbox AS o
+    WHERE o.connection_id = :connection_id AND o.version = :version AND o.hash = :hash
+  );
+
+-- name: clear_failed
+-- Only what this worker wrote: the consumer has failures of its own.
+UPDATE platform_connections SET sync_status = 'pending', sync_error = NULL
+/* rows */
+WHERE platform_connections.id = :connection_id
+  AND sync_status = 'failed'
+  AND (sync_error GLOB 'Token refresh failed: *' OR sync_error GLOB 'Job could not be queued: *')
+  AND EXISTS (
+    SELECT 1 FROM outbox AS o
+    WHERE o.connection_id = :connection_id AND o.version = :version AND o.hash = :hash
+  );
+
+-- name: enqueue
+INSERT INTO queue_messages (job_id, body, enqueued_at, visible_at)
+SELECT :job_id, :body, :enqueued_at, :enqueued_at
+/* rows */
+WHERE EXISTS (
+    SELECT 1 FROM outbox AS o
+    WHERE o.connection_id = :connection_id AND o.version = :version AND o.hash = :hash
+  )
+ON CONFLICT (job_id) DO NOTHING;
+
 -- name: project
--- Acts only on a stream whose newest row is the one just written.
 INSERT INTO connection_state (
   connection_id, state, version, hash, changed_at, job_id, lease_until, retry_at, failures,
   credentials, in_doubt, position
@@ -183,7 +250,7 @@ INSERT INTO connection_state (
 SELECT
   :connection_id, :state, :version, :hash, :changed_at, :job_id, :lease_until, :retry_at, :failures,
   :credentials, :in_doubt, o.position
-FROM outbox AS o
+FROM /* rows, */ outbox AS o
 WHERE o.connection_id = :connection_id AND o.version = :version AND o.hash = :hash
 ON CONFLICT (connection_id) DO UPDATE SET
   state = excluded.state, version = excluded.version, hash = excluded.hash,
@@ -191,45 +258,6 @@ ON CONFLICT (connection_id) DO UPDATE SET
   retry_at = excluded.retry_at, failures = excluded.failures, credentials = excluded.credentials,
   in_doubt = excluded.in_doubt, position = excluded.position
 WHERE excluded.version > connection_state.version;
-
--- name: insert_job
--- A commit that is sent again after a lost answer finds its own row, and leaves it.
-INSERT INTO sync_jobs (id, organization_id, connection_id, job_type, created_at, metadata)
-SELECT :id, :organization_id, :connection_id, :job_type, :created_at, :metadata
-WHERE (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id) = :hash
-  AND NOT EXISTS (
-    SELECT 1 FROM sync_jobs AS j WHERE j.id = :id AND j.connection_id = :connection_id
-  );
-
--- name: mark_failed
-UPDATE platform_connections SET sync_status = 'failed', sync_error = :sync_error
-WHERE id = :connection_id
-  AND (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id) = :hash;
-
--- name: clear_failed
--- Only what this worker wrote: the consumer has failures of its own.
-UPDATE platform_connections SET sync_status = 'pending', sync_error = NULL
-WHERE id = :connection_id
-  AND sync_status = 'failed'
-  AND (sync_error GLOB 'Token refresh failed: *' OR sync_error GLOB 'Job could not be queued: *')
-  AND (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id) = :hash;
-
--- name: store_tokens
--- Only over the credentials that were sent: if the user has reconnected meanwhile, theirs are newer.
-UPDATE platform_connections SET
-  credentials_encrypted = :access,
-  refresh_token_encrypted = coalesce(:refresh, refresh_token_encrypted),
-  expires_at = :expires_at
-WHERE id = :connection_id
-  AND credentials_encrypted IS :old_access
-  AND refresh_token_encrypted IS :old_refresh
-  AND (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id) = :hash;
-
--- name: enqueue
-INSERT INTO queue_messages (job_id, body, enqueued_at, visible_at)
-SELECT :job_id, :body, :enqueued_at, :enqueued_at
-WHERE (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id) = :hash
-ON CONFLICT (job_id) DO NOTHING;
 
 -- name: at
 -- Which of these streams are where they were seen: [[connection_id, hash], …].
