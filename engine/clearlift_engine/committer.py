@@ -1,4 +1,4 @@
-"""Makes decisions durable. Answers of providers: all that wait go into the next transaction together.
+"""Makes answers durable: all that wait go into the next transaction together.
 
 While one commit is under way the next ones gather; there is no timer, so a lone answer is committed
 at once and a crowd in few transactions. An answer that holds new tokens is never given up: if its
@@ -7,10 +7,12 @@ newer; if the database is gone, they are kept outside of it.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Self
 
-from clearlift_engine.decisions import Decision, Step, deferred, released
+import msgspec
+
+from clearlift_engine.decisions import Decision, Step, cannot_be_served, deferred, released
 from clearlift_engine.errors import UnavailableError
 from clearlift_engine.ports import Appended, Commit, Refused, SealedTokens
 from clearlift_engine.run import Run
@@ -41,7 +43,10 @@ class Committer:
         await self._task
 
     async def commit(self, decision: Decision) -> None:
-        """Return when `decision` is durable, or lost; its tokens are safe in either case."""
+        """Return when `decision` is durable, or lost; its tokens are safe in either case.
+
+        What the database refuses ends as failed.
+        """
         appended = await self._enqueue(decision)
         self._run.settle([decision], appended)
         commit = decision.commit
@@ -49,18 +54,31 @@ class Committer:
         refused = appended.refused.get(connection_id)
         if commit.tokens is not None and (refused is not None or connection_id in appended.lost):
             await self.adopt(commit.tokens, refused)
+        elif refused is not None:
+            found = await self._run.ports.store.find([connection_id])
+            steps = [Step(conn, conn.stream) for conn in found if conn.stream == commit.before]
+            await fail_refused(self._run, steps, appended.refused)
 
     async def adopt(self, tokens: SealedTokens, refused: str | None = None) -> bool:
         """Store tokens on whatever the stream is now; return whether they need no more care."""
+        try:
+            return await self._adopt(tokens, refused)
+        except UnavailableError as exc:
+            self.broken = self.broken or exc
+        await self._run.ports.rescue.keep(tokens)
+        return False
+
+    async def _adopt(self, tokens: SealedTokens, refused: str | None) -> bool:
         run = self._run
         for _ in range(ADOPTIONS_MAX):
             found = await run.ports.store.find([tokens.connection_id])
             if not found:
                 return True  # The connection is gone, and whatever its tokens were good for.
             decision = _adoption(Step(found[0], found[0].stream), tokens, refused, run)
-            run.settle([decision], await self._enqueue(decision))
-            if self.broken is not None:
-                return False
+            appended = await self._enqueue(decision)
+            run.settle([decision], appended)
+            if not appended.gate_moved:
+                return False  # They were kept where the database is not needed.
             stored = await run.ports.vault.credentials([tokens.connection_id])
             if not stored or stored[0].fingerprint != tokens.replaced_fingerprint:
                 return True
@@ -69,9 +87,13 @@ class Committer:
         return False
 
     async def _enqueue(self, decision: Decision) -> Appended:
+        assert self._task is not None
         done: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
         self._waiting.put_nowait((decision, done))
-        return await done
+        await asyncio.wait((done, self._task), return_when=asyncio.FIRST_COMPLETED)
+        if not done.done():
+            self._task.result()  # Raises what the work has died of.
+        return done.result()
 
     async def _work(self) -> None:
         while (first := await self._waiting.get()) is not None:
@@ -105,19 +127,34 @@ class Committer:
         return Appended(gate_moved=False)
 
 
+async def fail_refused(run: Run, steps: Iterable[Step], refused: Mapping[str, str]) -> None:
+    """Record why the database will not have what was decided: no organization, say."""
+    for step in steps:
+        decision = _refusal(step, refused[step.conn.connection_id], run)
+        appended = await run.ports.store.append([decision.commit])
+        if appended.refused:  # Not even the log takes it: nothing of it can be recorded.
+            run.fail(step.conn.connection_id, "invalid", decision.message)
+        else:
+            run.settle([decision], appended)
+
+
+def _refusal(step: Step, why: str, run: Run) -> Decision:
+    reason = f"the database refuses it: {why}"
+    return cannot_be_served(step, reason, at_ms=run.now_ms, run_id=run.run_id)
+
+
 def _adoption(step: Step, tokens: SealedTokens, refused: str | None, run: Run) -> Decision:
     """Return the decision that stores late tokens; the job is the next tick's to make."""
     if step.stream.state != "refreshing":
         return Decision(Commit(step.stream, step.stream, (), tokens=tokens), "claimed")
-    why = Refused(
-        "transient", refused or "the stream was moved meanwhile; the new tokens are stored"
-    )
-    at_ms = run.ports.clock.now()
-    back = released(step, "interrupted", why, at_ms=at_ms, run_id=run.run_id)
-    decision = deferred(back, why.message)
-    return Decision(
-        Commit(step.stream, back.stream, back.drafts, tokens=tokens),
-        "deferred",
-        None,
-        decision.message,
-    )
+    if refused is not None:
+        decision = _refusal(step, refused, run)
+    else:
+        why = "the stream was moved meanwhile; the new tokens are stored"
+        at_ms = run.ports.clock.now()
+        back = released(
+            step, "interrupted", Refused("transient", why), at_ms=at_ms, run_id=run.run_id
+        )
+        decision = deferred(back, why)
+    commit = msgspec.structs.replace(decision.commit, tokens=tokens)
+    return msgspec.structs.replace(decision, commit=commit)

@@ -40,7 +40,7 @@ PAUSE_MS: Final = MINUTE_MS  # When a provider throttles and does not say for ho
 WAVE_MIN: Final = 10  # As many permanent verdicts, and more than half of all, are a wave.
 TRUST_AFTER: Final = 2 * WAVE_MIN  # With that many answers, and less than half dead, there is none.
 SUSPECT_MS: Final = 6 * HOUR_MS  # A wave that goes on for this long is no accident: it is believed.
-SAMPLE: Final = 20
+SAMPLE: Final = 200  # If one of so many opens, the key is not what is wrong.
 
 KEY_PROBLEM: Final = (
     "ENCRYPTION_KEY decrypts none of the stored tokens: set it to the key that the API worker uses "
@@ -80,7 +80,8 @@ class Judge:
         """Learn how the provider's gate stands."""
         self._gate = gate
         held_for = self._run.ports.clock.now() - (gate.opened_at or 0)
-        self._suspicious = gate.breaker != "suspect" or held_for < SUSPECT_MS
+        if gate.breaker == "suspect" and held_for >= SUSPECT_MS:
+            self._suspicious = False
 
     async def extra_slot(self) -> int | None:
         """Take one more slot for a request that is sent again; None if there is none soon."""
@@ -101,12 +102,14 @@ class Judge:
     async def judge(self, claim: Claim, answer: Refreshed | Refused, attempts: int) -> None:
         """Return when what follows from `answer` is durable, or held until more is known."""
         self._log(claim, answer, attempts)
+        if isinstance(answer, Refreshed) or answer.asked:
+            self._run.key_fits = True
         match answer:
             case Refreshed():
                 await self._refreshed(claim, answer, attempts)
             case Refused(failure_class="permanent"):
                 await self._permanent(claim, answer, attempts)
-            case Refused(asked=False):
+            case Refused(failure_class="transient", asked=False):
                 await self._release(claim, "interrupted", answer)
             case Refused(failure_class="transient"):
                 await self._transient(claim, answer, attempts)
@@ -135,8 +138,6 @@ class Judge:
 
     async def _refreshed(self, claim: Claim, answer: Refreshed, attempts: int) -> None:
         self._answers += 1
-        if self._gate.failures or self._gate.breaker is not None:
-            await self._move(succeeded)
         refresh = Refresh(
             self._provider.name,
             answer.tokens.expires_at,
@@ -147,6 +148,7 @@ class Judge:
         decision = self._job(claim.step, refresh)
         commit = msgspec.structs.replace(decision.commit, tokens=answer.tokens)
         await self._committer.commit(msgspec.structs.replace(decision, commit=commit))
+        await self._is_well()  # After the tokens are safe, for this may fail.
 
     async def _transient(self, claim: Claim, refused: Refused, attempts: int) -> None:
         now_ms = self._run.ports.clock.now()
@@ -166,24 +168,32 @@ class Judge:
             return
         if refused.undecryptable and not await self._key_fits():
             run.problem(KEY_PROBLEM)
-            for name in run.ports.refresher.providers:
+            for name in run.providers:
                 run.halted.setdefault(name, "configuration")
             await self._release(claim, "configuration", refused)
             return
         if not refused.asked:
             await self._fail(claim, refused, attempts)
             return
+        if self._gate.breaker != "suspect" or not self._suspicious:
+            await self._is_well()
+        if self._provider.rotates and (claim.in_doubt or attempts > 1):
+            # It explains itself, so it is no part of a wave: a killed worker leaves many of them.
+            lost = msgspec.structs.replace(refused, code="rotation_lost", message=ROTATION_LOST)
+            await self._fail(claim, lost, attempts)
+            return
         self._answers += 1
         self._dead += 1
-        if self._provider.rotates and (claim.in_doubt or attempts > 1):
-            refused = msgspec.structs.replace(
-                refused, code="rotation_lost", message=ROTATION_LOST, ambiguous=False
-            )
         self._held.append((claim, refused, attempts))
         if self._is_wave():
             self._halt("suspect")
         elif self._answers >= TRUST_AFTER:
             await self.close()
+
+    async def _is_well(self) -> None:
+        """Close the breaker: the provider gives answers that can be acted on."""
+        if self._gate.failures or self._gate.breaker is not None:
+            await self._move(succeeded)
 
     def _is_wave(self) -> bool:
         many = self._dead >= WAVE_MIN and self._dead * 2 > self._answers
@@ -203,8 +213,10 @@ class Judge:
         )
 
     async def _key_fits(self) -> bool:
-        ports = self._run.ports
-        return ports.refresher.opens_any(await ports.vault.sample(SAMPLE))
+        run, ports = self._run, self._run.ports
+        if not run.key_fits:
+            run.key_fits = ports.refresher.opens_any(await ports.vault.sample(SAMPLE))
+        return run.key_fits
 
     async def _release(self, claim: Claim, reason: ReleaseReason, refused: Refused) -> None:
         at_ms = self._run.ports.clock.now()
@@ -217,7 +229,12 @@ class Judge:
         at_ms = self._run.ports.clock.now()
         await self._committer.commit(
             refresh_failed(
-                claim.step, refused, attempts=attempts, at_ms=at_ms, run_id=self._run.run_id
+                claim.step,
+                refused,
+                attempts=attempts,
+                now_ms=self._run.now_ms,
+                at_ms=at_ms,
+                run_id=self._run.run_id,
             )
         )
 

@@ -5,9 +5,9 @@ from typing import Final
 
 import msgspec
 
-from clearlift_engine.decisions import needs_refresh, too_large
+from clearlift_engine.decisions import needs_refresh, still_lives, too_large
 from clearlift_engine.events import JobType, SyncWindow
-from clearlift_engine.pacing import Gate, allowance
+from clearlift_engine.pacing import HORIZON_MS, Gate, allowance, reserve
 from clearlift_engine.policy import Blocked, Candidate, Clause, assess, iso, message_for
 from clearlift_engine.ports import Provider, Store, Survey, TokenRefresher
 from clearlift_engine.run import TickSettings
@@ -77,13 +77,16 @@ async def preview(
     """Return the plan of a tick at `now_ms`, over all connections."""
     plan = TickPlan(iso(now_ms), [], [], [], 0)
     not_due = 0
-    gates = {name: await store.gate(name) for name in refresher.providers}
+    budgets = {
+        name: Budget(provider, await store.gate(name), now_ms)
+        for name, provider in refresher.providers.items()
+    }
     after = 0
     while refs := await survey.refs(after=after, limit=PAGE):
         for conn in await store.candidates(refs):
             found = assess(conn, now_ms, settings.schedule)
             if not isinstance(found, Blocked):
-                _add(plan, conn, refresher.providers, gates, settings, now_ms)
+                _add(plan, conn, budgets.get(conn.platform), settings, now_ms)
             elif found.clause in UNINTERESTING:
                 not_due += 1
             else:
@@ -93,19 +96,55 @@ async def preview(
     return _within(msgspec.structs.replace(plan, not_due=not_due), settings.limit)
 
 
+class Budget:
+    """How many refreshes of one provider a tick would begin, and what keeps it from more."""
+
+    def __init__(self, provider: Provider, gate: Gate, now_ms: int) -> None:
+        self.provider = provider
+        self._left, self._hindrance = _budget(provider, gate, now_ms)
+
+    def take(self) -> str | None:
+        """Count one more refresh; return why it would not be tried, if it would not."""
+        if self._left is None:
+            return None
+        self._left -= 1
+        return self._hindrance if self._left < 0 else None
+
+
+def _budget(provider: Provider, gate: Gate, now_ms: int) -> tuple[int | None, str]:
+    name = provider.name
+    if provider.problem is not None:
+        return 0, provider.problem
+    match allowance(gate, now_ms=now_ms, run_id=""):
+        case 0:
+            return 0, f"{name} wants to be left alone until {iso(gate.paused_until)}"
+        case int(probes):
+            return probes, f"{name} is asked once a tick, until it answers: {gate.breaker}"
+        case None:
+            pass
+    if provider.rate is None or provider.rate.period_ms <= HORIZON_MS:
+        return None, ""  # A tick waits for more.
+    until_ms = now_ms + HORIZON_MS
+    _, slots = reserve(
+        gate, provider.rate, now_ms=now_ms, until_ms=until_ms, wanted=provider.rate.count
+    )
+    return len(slots), f"{name} takes no more requests than {provider.rate.count} at a time"
+
+
 def _add(
-    plan: TickPlan,
-    conn: Candidate,
-    providers: Mapping[str, Provider],
-    gates: Mapping[str, Gate],
-    settings: TickSettings,
-    now_ms: int,
+    plan: TickPlan, conn: Candidate, budget: Budget | None, settings: TickSettings, now_ms: int
 ) -> None:
-    provider = providers.get(conn.platform)
+    provider = None if budget is None else budget.provider
     refreshes = needs_refresh(conn, provider, now_ms, settings.schedule)
-    why = _hindrance(conn, provider, gates, now_ms) if refreshes else None
+    why = None
     if too_large(conn):
         why = "its ids are too long for a queue message"
+    elif refreshes and budget is None:
+        why = f"its token has expired and no provider is declared for {conn.platform!r}"
+    elif refreshes and budget is not None:
+        why = budget.take()
+        if why is not None and still_lives(conn, now_ms):
+            refreshes, why = False, None  # Its token can carry this one job.
     if why is not None:
         plan.blocked.append(_left(conn, "provider", why))
         return
@@ -118,20 +157,6 @@ def _add(
             conn.connection_id, conn.platform, message.job_type, message.sync_window, refreshes
         )
     )
-
-
-def _hindrance(
-    conn: Candidate, provider: Provider | None, gates: Mapping[str, Gate], now_ms: int
-) -> str | None:
-    """Return why a refresh would not be tried, if it would not."""
-    if provider is None:
-        return f"its token has expired and no provider is declared for {conn.platform!r}"
-    if provider.problem is not None:
-        return provider.problem
-    gate = gates[provider.name]
-    if allowance(gate, now_ms=now_ms, run_id="") == 0:
-        return f"{provider.name} wants to be left alone until {iso(gate.paused_until)}"
-    return None
 
 
 def _left(conn: Candidate, clause: str, why: str, until: str | None = None) -> LeftAlone:

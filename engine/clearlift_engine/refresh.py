@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from clearlift_engine.committer import Committer
+from clearlift_engine.committer import Committer, fail_refused
 from clearlift_engine.decisions import (
     TOO_LARGE,
     Decision,
@@ -31,12 +31,12 @@ from clearlift_engine.decisions import (
 from clearlift_engine.errors import UnavailableError
 from clearlift_engine.judge import Claim, Judge
 from clearlift_engine.pacing import HORIZON_MS, Gate, allowance, reserve
-from clearlift_engine.policy import Due, assess
-from clearlift_engine.ports import Provider, Refreshed, Refused
+from clearlift_engine.policy import Candidate, Due, assess
+from clearlift_engine.ports import Appended, Provider, Refreshed, Refused
 from clearlift_engine.run import Run
 
-GROUP: Final = 100  # Refreshes claimed at a time.
 SENDING_MAX: Final = 10  # Requests under way at once: httpx slows down above that.
+GROUP: Final = 2 * SENDING_MAX  # Refreshes claimed at a time: more would wait past their slots.
 LATENESS_MAX_MS: Final = 10_000  # A slot that was over this long ago is not used any more.
 LEASE_MS: Final = 60_000  # From the slot on: longer than two requests and the wait between them.
 REPLAY_AFTER_MS: Final = 1_500
@@ -56,7 +56,7 @@ async def refresh_all(run: Run, expiring: Mapping[str, Sequence[int]]) -> None:
         await _bring_home(run, committer)
         async with asyncio.TaskGroup() as lanes:
             for platform, refs in expiring.items():
-                provider = run.ports.refresher.providers[platform]
+                provider = run.providers[platform]
                 lane = Lane(run, provider, refs, sending, committer)
                 lanes.create_task(lane.serve())
     if committer.broken is not None:
@@ -86,7 +86,7 @@ class Lane:
         self._sending, self._committer = sending, committer
         self._judge = Judge(run, provider, committer)
         self._asking: set[asyncio.Task[None]] = set()
-        self._probing = False
+        self._probing = self._leaving = False
 
     async def serve(self) -> None:
         """Refresh until none is left, the provider is to be left alone, or the run stops."""
@@ -104,10 +104,12 @@ class Lane:
         except UnavailableError as exc:
             # Other lanes may have answers to bring home: this one ends, and the run after them.
             self._committer.broken = self._committer.broken or exc
-            await self._until_asking(0)
+        finally:
+            self._leaving = True
+            await self._leave()
 
     def _stopping(self) -> bool:
-        return self._run.should_stop() or self._committer.broken is not None
+        return self._leaving or self._run.should_stop() or self._committer.broken is not None
 
     def _wanted(self) -> bool:
         return self._provider.name not in self._run.halted and not self._stopping()
@@ -115,9 +117,17 @@ class Lane:
     async def _until_asking(self, most: int) -> None:
         while len(self._asking) > most:
             done, _ = await asyncio.wait(self._asking, return_when=asyncio.FIRST_COMPLETED)
-            self._asking -= done
             for task in done:
+                self._asking.discard(task)
                 task.result()  # Raises what the task raised.
+
+    async def _leave(self) -> None:
+        """Whatever has ended this lane, wait until the answers under way are durable."""
+        if self._asking:
+            await asyncio.wait(self._asking)
+        for exc in [task.exception() for task in self._asking]:
+            if exc is not None and not isinstance(exc, UnavailableError):
+                raise exc
 
     async def _claim_group(self) -> None:
         """Claim as many as the gate allows, and start their requests."""
@@ -129,7 +139,7 @@ class Lane:
             return
         self._judge.saw(gate)
         self._probing = allowed is not None
-        refs = [self._refs.popleft() for _ in range(min(allowed or GROUP, len(self._refs)))]
+        refs = self._next(gate)
         steps = await self._to_refresh(refs)
         moved, slots = self._reserved(gate, len(steps))
         # What found no slot goes back to where it came from.
@@ -139,24 +149,43 @@ class Lane:
         elif steps:
             run.halted[name] = "no request is left in its budget"
 
+    def _next(self, gate: Gate) -> Sequence[int]:
+        """Take the next references; for a probe, another one each time: the first may be dead."""
+        if not self._probing:
+            return [self._refs.popleft() for _ in range(min(GROUP, len(self._refs)))]
+        place = gate.version % len(self._refs)
+        ref = self._refs[place]
+        del self._refs[place]
+        return [ref]
+
     async def _to_refresh(self, refs: Sequence[int]) -> list[Step]:
         """Return the steps of those that need a request; commit what can be decided without."""
-        run = self._run
         steps: list[Step] = []
-        decisions: list[Decision] = []
-        for conn in await run.ports.store.candidates(refs):
-            due = assess(conn, run.now_ms, run.settings.schedule)
-            if not isinstance(due, Due):
-                continue
-            step = opened(conn, due, at_ms=run.ports.clock.now(), run_id=run.run_id)
+        decided: list[tuple[Step, Decision]] = []
+        for step in await self._opened(refs):
             decision = self._without_request(step)
             if decision is None:
                 steps.append(step)
-                continue
-            run.found(conn, due)
-            decisions.append(decision)
-        await self._commit(decisions)
+            else:
+                decided.append((step, decision))
+        await self._commit(decided)
         return steps
+
+    async def _opened(self, refs: Sequence[int]) -> Sequence[Step]:
+        """Return the steps of those that are due still."""
+        run = self._run
+        conns = await run.ports.store.candidates(refs)
+        return [
+            opened(conn, due, at_ms=run.ports.clock.now(), run_id=run.run_id)
+            for conn in conns
+            if isinstance(due := assess(conn, run.now_ms, run.settings.schedule), Due)
+        ]
+
+    def _found(self, conn: Candidate) -> None:
+        due = assess(conn, self._run.now_ms, self._run.settings.schedule)
+        assert isinstance(due, Due)
+        self._run.warn_of_oddities(conn)
+        self._run.found(conn, due)
 
     def _without_request(self, step: Step) -> Decision | None:
         run = self._run
@@ -214,8 +243,11 @@ class Lane:
         if not appended.gate_moved:  # Another process was here first: look again.
             self._refs.extendleft(claim.step.conn.ref for claim in reversed(claims))
             return
-        run.due += len(claims)
+        for claim in claims:
+            self._found(claim.step.conn)
         run.settle(decisions, appended)
+        refused = [c.step for c in claims if c.step.conn.connection_id in appended.refused]
+        await fail_refused(run, refused, appended.refused)
         for claim, decision in zip(claims, decisions, strict=True):
             connection_id = claim.step.conn.connection_id
             if connection_id in appended.lost or connection_id in appended.refused:
@@ -228,24 +260,30 @@ class Lane:
         clock = self._run.ports.clock
         while (wait_ms := claim.slot - clock.now()) > 0 and self._wanted():
             await clock.sleep(min(wait_ms, LOOK_MS))
-        async with self._sending:
-            answer, attempts = await self._answer(claim)
+        answer, attempts = await self._answer(claim)
         await self._judge.judge(claim, answer, attempts)
 
     async def _answer(self, claim: Claim) -> tuple[Refreshed | Refused, int]:
         """Ask, and ask once more if it cannot be known what became of the first request."""
-        clock, refresher = self._run.ports.clock, self._run.ports.refresher
-        if not self._wanted() or clock.now() > claim.slot + LATENESS_MAX_MS:
-            return NOT_SENT, 0
-        answer = await refresher.refresh(self._provider.name, claim.credentials)
+        clock = self._run.ports.clock
+        answer = await self._request(claim, claim.slot)
         doubtful = isinstance(answer, Refused) and answer.ambiguous
         if not doubtful or self._probing or not self._wanted():
-            return answer, 1
+            return answer, 0 if answer is NOT_SENT else 1
         slot = await self._judge.extra_slot()
         if slot is None:
             return answer, 1
         await clock.sleep(max(REPLAY_AFTER_MS, slot - clock.now()))
-        return await refresher.refresh(self._provider.name, claim.credentials), 2
+        again = await self._request(claim, clock.now())
+        return (answer, 1) if again is NOT_SENT else (_doubted(again), 2)
+
+    async def _request(self, claim: Claim, slot: int) -> Refreshed | Refused:
+        """Ask once, in its slot or a little later, or not at all."""
+        clock, refresher = self._run.ports.clock, self._run.ports.refresher
+        async with self._sending:
+            if not self._wanted() or clock.now() > slot + LATENESS_MAX_MS:
+                return NOT_SENT
+            return await refresher.refresh(self._provider.name, claim.credentials)
 
     async def _defer_rest(self, why: str) -> None:
         """Leave the others `due`; a token that lives a little longer still gets its job."""
@@ -253,20 +291,24 @@ class Lane:
         while self._refs and self._committer.broken is None:
             size = min(run.settings.batch, len(self._refs))
             refs = [self._refs.popleft() for _ in range(size)]
-            decisions: list[Decision] = []
-            for conn in await run.ports.store.candidates(refs):
-                due = assess(conn, run.now_ms, run.settings.schedule)
-                if not isinstance(due, Due):
-                    continue
-                run.found(conn, due)
-                step = opened(conn, due, at_ms=now_ms, run_id=run.run_id)
-                lives = still_lives(conn, now_ms)
-                decisions.append(self._job(step) if lives else deferred(step, why))
-            await self._commit(decisions)
+            decided: list[tuple[Step, Decision]] = []
+            for step in await self._opened(refs):
+                decision = self._without_request(step)
+                if decision is None:
+                    lives = still_lives(step.conn, now_ms)
+                    decision = self._job(step) if lives else deferred(step, why)
+                decided.append((step, decision))
+            await self._commit(decided)
 
-    async def _commit(self, decisions: Sequence[Decision]) -> None:
+    async def _commit(self, decided: Sequence[tuple[Step, Decision]]) -> None:
+        run, decisions = self._run, [decision for _, decision in decided]
+        for step, _ in decided:
+            self._found(step.conn)
         changes = [decision.commit for decision in decisions if decision.commit.drafts]
-        self._run.settle(decisions, await self._run.ports.store.append(changes))
+        appended = await run.ports.store.append(changes) if changes else Appended()
+        run.settle(decisions, appended)
+        refused = [step for step, _ in decided if step.conn.connection_id in appended.refused]
+        await fail_refused(run, refused, appended.refused)
 
     def _job(self, step: Step) -> Decision:
         run = self._run
@@ -278,3 +320,10 @@ class Lane:
             job_id=run.ports.new_id(),
             schedule=run.settings.schedule,
         )
+
+
+def _doubted(answer: Refreshed | Refused) -> Refreshed | Refused:
+    """Return the answer to a second request; what became of the first one stays unknown."""
+    if isinstance(answer, Refreshed) or answer.failure_class == "permanent":
+        return answer
+    return msgspec.structs.replace(answer, ambiguous=True)

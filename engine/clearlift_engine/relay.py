@@ -84,12 +84,13 @@ async def drain(
     tally = Tally()
     while not should_stop():
         if not await may_send(ports, run_id):
-            note("info", "another relay is at work; standing by")
+            note("debug", "another relay is at work; standing by")
             await ports.clock.sleep(STANDBY_MS)
             if not await ports.store.waiting(limit=1):
                 break
         elif not await deliver(ports, tally, run_id=run_id, batch=batch, note=note):
             break
+    await give_way(ports, run_id)
     return RelayReport(
         run_id=run_id,
         delivered=tally.delivered,
@@ -107,9 +108,17 @@ async def may_send(ports: RelayPorts, holder: str) -> bool:
     return await ports.leases.hold(LEASE, holder, now_ms=now_ms, until_ms=now_ms + LEASE_MS)
 
 
+async def give_way(ports: RelayPorts, holder: str) -> None:
+    """Let the next relay begin at once."""
+    if ports.queue.level != "same_transaction":
+        now_ms = ports.clock.now()
+        await ports.leases.hold(LEASE, holder, now_ms=now_ms, until_ms=now_ms)
+
+
 async def deliver(ports: RelayPorts, tally: Tally, *, run_id: str, batch: int, note: Note) -> int:
-    """Deliver one batch; return how many jobs were waiting in it."""
+    """Deliver one batch; return how many of its jobs do not wait any more."""
     waiting = await ports.store.waiting(limit=batch)
+    done = 0
     for part in within(ports.queue.limits, waiting):
         receipts = await ports.queue.publish([each.message for each in part])
         at_ms = ports.clock.now()
@@ -119,8 +128,13 @@ async def deliver(ports: RelayPorts, tally: Tally, *, run_id: str, batch: int, n
         ]
         appended = await ports.store.append(commits)
         for each, receipt in zip(part, receipts, strict=True):
+            why = appended.refused.get(each.stream.connection_id)
+            if why is not None:  # A damaged row, say: not to be published for ever.
+                note("error", "a delivery cannot be recorded", why=why, job_id=each.message.job_id)
+                continue
+            done += 1
             count(tally, each, receipt, note, lost=each.stream.connection_id in appended.lost)
-    return len(waiting)
+    return done
 
 
 def within(limits: Limits, waiting: Sequence[Waiting]) -> Iterator[Sequence[Waiting]]:

@@ -63,12 +63,14 @@ class Run:
         note: Note,
     ) -> None:
         self.ports, self.settings = ports, settings
+        self.providers = ports.refresher.providers
         self.run_id, self.now_ms = run_id, now_ms
         self.should_stop, self.note = should_stop, note
         self.due = self.refreshed = self.jobs_created = self.failed = self.deferred = 0
         self.failures: list[Failure] = []
         self.problems: list[str] = []
         self.halted: dict[str, str] = {}  # Platforms that take no more requests this run, and why.
+        self.key_fits = False  # Some stored token was decrypted.
 
     @property
     def progress(self) -> int:

@@ -5,15 +5,16 @@ refreshes, a lane per provider, because one may be slow and another throttled. W
 or whose provider is down, stays `due` and is counted as deferred.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
+from clearlift_engine.committer import fail_refused
 from clearlift_engine.decisions import (
     REFRESH_FAILED,
     TOO_LARGE,
     Decision,
+    Step,
     cannot_be_served,
-    deferred,
     job_created,
     needs_refresh,
     opened,
@@ -76,47 +77,57 @@ async def tick(
 
 async def serve(run: Run, plan: Plan) -> None:
     """Make the jobs whose tokens last, then the refreshes and theirs."""
-    batch = run.settings.batch
-    for start in range(0, len(plan.ready), batch):
-        if run.should_stop():
-            run.note("info", "stopping early", left=len(plan.ready) - start)
-            return
-        await serve_batch(run, plan.ready[start : start + batch])
-    lanes: dict[str, Sequence[int]] = {}
+    lanes: dict[str, list[int]] = {}
+    ready = list(plan.ready)
     for platform, refs in plan.expiring.items():
-        provider = run.ports.refresher.providers.get(platform)
-        if provider is not None and provider.rate is not None:
-            if platform not in run.halted:
-                lanes[platform] = refs
-            continue
-        # Nothing to ask: keys do not expire, and for an unknown platform nobody could be asked.
-        for start in range(0, len(refs), batch):
-            await serve_batch(run, refs[start : start + batch])
+        provider = run.providers.get(platform)
+        if provider is None or provider.rate is None:
+            # Nothing to ask: keys do not expire, and for an unknown platform nobody could be asked.
+            ready += refs
+        elif platform not in run.halted:
+            lanes[platform] = list(refs)
+    batch = run.settings.batch
+    for start in range(0, len(ready), batch):
+        if run.should_stop():
+            run.note("info", "stopping early", left=len(ready) - start)
+            return
+        for conn in await serve_batch(run, ready[start : start + batch]):
+            lanes.setdefault(conn.platform, []).append(conn.ref)
     await refresh_all(run, lanes)
 
 
-async def serve_batch(run: Run, refs: Sequence[int]) -> None:
-    """Read a batch, decide about each connection, and commit all of it in one transaction."""
+async def serve_batch(run: Run, refs: Sequence[int]) -> Sequence[Candidate]:
+    """Read a batch, decide about each connection, and commit all of it in one transaction.
+
+    Return those that need a refresh first.
+    """
     store = run.ports.store
     conns = {conn.connection_id: conn for conn in await store.candidates(refs)}
-    decisions = [decision for conn in conns.values() if (decision := decide(run, conn))]
-    if not decisions:
-        return
-    appended = await store.append([decision.commit for decision in decisions])
-    run.settle(decisions, appended)
-    if appended.refused:
-        await _fail_refused(run, conns, appended.refused)
+    decisions: list[Decision] = []
+    expiring: list[Candidate] = []
+    for conn in conns.values():
+        run.warn_of_oddities(conn)
+        due = assess(conn, run.now_ms, run.settings.schedule)
+        if isinstance(due, Blocked):
+            continue
+        decision = decide(run, conn, due)
+        if decision is None:
+            expiring.append(conn)
+            continue
+        run.found(conn, due)
+        decisions.append(decision)
+    if decisions:
+        appended = await store.append([decision.commit for decision in decisions])
+        run.settle(decisions, appended)
+        steps = [_reopened(run, conns[connection_id]) for connection_id in appended.refused]
+        await fail_refused(run, steps, appended.refused)
+    return expiring
 
 
-def decide(run: Run, conn: Candidate) -> Decision | None:
-    """Return what becomes of a connection that needs no request; None if it is not due."""
-    run.warn_of_oddities(conn)
-    due = assess(conn, run.now_ms, run.settings.schedule)
-    if isinstance(due, Blocked):
-        return None
-    run.found(conn, due)
+def decide(run: Run, conn: Candidate, due: Due) -> Decision | None:
+    """Return what becomes of a due connection; None if its token has to be refreshed first."""
     step = opened(conn, due, at_ms=run.now_ms, run_id=run.run_id)
-    provider = run.ports.refresher.providers.get(conn.platform)
+    provider = run.providers.get(conn.platform)
     if too_large(conn):
         return cannot_be_served(step, TOO_LARGE, at_ms=run.now_ms, run_id=run.run_id)
     if not needs_refresh(conn, provider, run.now_ms, run.settings.schedule):
@@ -136,22 +147,10 @@ def decide(run: Run, conn: Candidate) -> Decision | None:
         return cannot_be_served(
             step, reason, prefix=REFRESH_FAILED, at_ms=run.now_ms, run_id=run.run_id
         )
-    return deferred(step, "its token began to expire during this tick")
+    return None
 
 
-async def _fail_refused(
-    run: Run, conns: Mapping[str, Candidate], refused: Mapping[str, str]
-) -> None:
-    """Record why the database will not have a connection's job: no organization, say."""
-    for connection_id, why in refused.items():
-        conn = conns[connection_id]
-        due = assess(conn, run.now_ms, run.settings.schedule)
-        assert isinstance(due, Due)
-        step = opened(conn, due, at_ms=run.now_ms, run_id=run.run_id)
-        reason = f"the database refuses it: {why}"
-        decision = cannot_be_served(step, reason, at_ms=run.now_ms, run_id=run.run_id)
-        appended = await run.ports.store.append([decision.commit])
-        if appended.refused:  # Not even the log takes it: nothing of it can be recorded.
-            run.fail(connection_id, "invalid", reason)
-        else:
-            run.settle([decision], appended)
+def _reopened(run: Run, conn: Candidate) -> Step:
+    due = assess(conn, run.now_ms, run.settings.schedule)
+    assert isinstance(due, Due)
+    return opened(conn, due, at_ms=run.now_ms, run_id=run.run_id)

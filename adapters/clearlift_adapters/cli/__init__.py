@@ -15,7 +15,7 @@ import click
 from clearlift_adapters.cli.exits import guarded
 from clearlift_adapters.cli.options import Flags, Group
 
-_COMMANDS: Final = ("migrate", "tick", "relay", "replay", "connections", "queue")
+_COMMANDS: Final = ("migrate", "tick", "relay", "replay", "connections", "queue", "demo")
 
 
 class LazyCommands(Group):

@@ -8,14 +8,13 @@ import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import click
 import msgspec
 
-from clearlift_adapters.cli.options import Flags, Group
+from clearlift_adapters.cli.options import Flags, Group, moment
 from clearlift_adapters.cli.output import Columns, print_json, print_line, when
-from clearlift_adapters.cli.replay import Moment
 from clearlift_adapters.cli.world import World, cipher_of, open_world
 from clearlift_adapters.redacted import Redacted
 from clearlift_adapters.sources import read_secret
@@ -29,7 +28,7 @@ STDIN_CHARS_MAX: Final = 64 * 1024
 class Tokens(Redacted, frozen=True):
     """What `connections add` reads, if it is JSON."""
 
-    access_token: str
+    access_token: Annotated[str, msgspec.Meta(min_length=1)]
     refresh_token: str | None = None
 
 
@@ -74,7 +73,9 @@ def command() -> None:
 @click.option("--account-id", required=True, metavar="ID")
 @click.option("--account-name", metavar="NAME")
 @click.option("--connected-by", default="cli", show_default=True, metavar="USER")
-@click.option("--expires-at", type=Moment(), help="When the access token ends (ISO 8601).")
+@click.option(
+    "--expires-at", type=moment, metavar="T", help="When the access token ends (ISO 8601)."
+)
 @click.option("--scopes", metavar="A,B", help="What the grant allows.")
 @click.option("--interval", "interval_s", type=click.IntRange(min=1), metavar="S")
 @click.option("--access-token-file", type=click.Path(path_type=Path), metavar="FILE")
@@ -296,7 +297,9 @@ def _typed() -> Tokens:
             "Refresh token, if any", hide_input=True, err=True, default="", show_default=False
         )
         return Tokens(access, refresh or None)
-    text = sys.stdin.read(STDIN_CHARS_MAX)
+    text = sys.stdin.read(STDIN_CHARS_MAX + 1)
+    if len(text) > STDIN_CHARS_MAX:
+        raise click.UsageError("stdin has more in it than two tokens")
     if text.lstrip().startswith("{"):
         try:
             return msgspec.json.decode(text, type=Tokens)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from clearlift_adapters.logs import Log, listen
-from clearlift_adapters.settings import Settings, load_settings
+from clearlift_adapters.settings import Settings, iso_time, load_settings
 
 
 class Flags:
@@ -60,6 +60,15 @@ class Group(click.Group):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  click's own
         super().__init__(*args, **kwargs)
         self.params += _shared()
+
+
+def moment(text: str) -> int:
+    """Return an option that is an ISO 8601 time, as milliseconds since 1970."""
+    try:
+        return iso_time(text)
+    except ValueError:
+        wanted = f"{text!r} is no ISO 8601 time such as 2026-10-10T12:00:00Z"
+        raise click.BadParameter(wanted) from None
 
 
 def _shared() -> list[click.Parameter]:

@@ -1,6 +1,7 @@
 """`relay`: deliver what is in the outbox, for ever or until it is empty."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import click
@@ -8,9 +9,10 @@ import msgspec
 
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import print_json, print_line
-from clearlift_adapters.cli.runs import RunRow, recorded
+from clearlift_adapters.cli.runs import recorded
 from clearlift_adapters.cli.stopping import Stop, stop_on_signal
-from clearlift_adapters.cli.world import World, open_world
+from clearlift_adapters.cli.world import open_world
+from clearlift_adapters.logs import Log
 from clearlift_engine.errors import UnavailableError
 from clearlift_engine.relay import RelayReport, drain
 
@@ -52,39 +54,48 @@ def command(flags: Flags, *, once: bool, interval_s: float, batch: int) -> None:
 
 async def _relay(flags: Flags, *, once: bool, interval_s: float, batch: int) -> RelayReport:
     async with open_world(flags, "rw") as world, recorded(world, "relay") as run:
+        log = world.log.bind(run_id=run.id)
         with stop_on_signal() as stop:
+
+            async def drained() -> RelayReport:
+                return await drain(
+                    world.relay_ports,
+                    run_id=run.id,
+                    batch=batch,
+                    should_stop=stop.asked,
+                    note=log.note,
+                )
+
             if once:
-                report = await _drained(world, run, stop, batch)
+                report = await drained()
             else:
-                report = await _served(world, run, stop, batch, interval_s)
+                nothing = RelayReport(run.id, 0, 0, 0, 0)
+                report = await again_and_again(drained, nothing, stop, interval_s, log)
         run.report = report
         return report
 
 
-async def _drained(world: World, run: RunRow, stop: Stop, batch: int) -> RelayReport:
-    return await drain(
-        world.relay_ports, run_id=run.id, batch=batch, should_stop=stop.asked, note=world.log.note
-    )
-
-
-async def _served(
-    world: World, run: RunRow, stop: Stop, batch: int, interval_s: float
+async def again_and_again(
+    drained: Callable[[], Awaitable[RelayReport]],
+    total: RelayReport,
+    stop: Stop,
+    interval_s: float,
+    log: Log,
 ) -> RelayReport:
-    """Drain again and again; what is away for a while is waited for, ever longer."""
-    total = RelayReport(run.id, delivered=0, already_delivered=0, pending=0, duration_ms=0)
+    """Drain until asked to stop, and return the sum; what is away is waited for, ever longer."""
     wait_s = interval_s
     while not stop.asked():
         try:
-            report = await _drained(world, run, stop, batch)
+            report = await drained()
         except UnavailableError as exc:
-            world.log.note("warning", "waiting", why=str(exc), seconds=wait_s)
+            log.note("warning", "waiting", why=str(exc), seconds=wait_s)
             await stop.wait(wait_s)
             wait_s = min(wait_s * 2, LONGEST_WAIT_S)
             continue
         wait_s = interval_s
         total = _sum(total, report)
         if report.delivered:
-            world.log.note("info", "delivered", jobs=report.delivered, pending=report.pending)
+            log.note("info", "delivered", jobs=report.delivered, pending=report.pending)
         await stop.wait(interval_s)
     return total
 

@@ -7,33 +7,15 @@ import click
 import msgspec
 
 from clearlift_adapters.cli import exits
-from clearlift_adapters.cli.options import Command, Flags
+from clearlift_adapters.cli.options import Command, Flags, moment
 from clearlift_adapters.cli.output import Columns, print_json, print_line, when
 from clearlift_adapters.cli.runs import recorded
 from clearlift_adapters.cli.world import World, open_world
-from clearlift_adapters.settings import iso_time
 from clearlift_engine.audit import Violation
 from clearlift_engine.errors import IllegalTransitionError, UnreadableEventError
 from clearlift_engine.replay import ReplayReport, fold, replay, states_at
 from clearlift_engine.stream import Stream
 from clearlift_engine.timeline import timeline
-
-
-class Moment(click.ParamType[int]):
-    """An ISO 8601 time."""
-
-    name = "T"
-
-    def convert(
-        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """Return milliseconds since 1970."""
-        if isinstance(value, int):
-            return value
-        try:
-            return iso_time(value)
-        except ValueError:
-            self.fail(f"{value!r} is no ISO 8601 time such as 2026-10-10T12:00:00Z", param, ctx)
 
 
 class ReplayView(msgspec.Struct, frozen=True):
@@ -60,7 +42,11 @@ class StateView(msgspec.Struct, frozen=True):
 @click.command("replay", cls=Command)
 @click.argument("connections", nargs=-1, metavar="[CONNECTION]...")
 @click.option(
-    "--as-of", "at_ms", type=Moment(), help="Show the states as they were at T (ISO 8601)."
+    "--as-of",
+    "at_ms",
+    type=moment,
+    metavar="T",
+    help="Show the states as they were at T (ISO 8601).",
 )
 @click.option("--rebuild", is_flag=True, help="Make the projection anew from the log, then audit.")
 @click.pass_obj

@@ -1,5 +1,6 @@
 """Puts the world together as the settings say: database, queue, clock, providers, key."""
 
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,6 +31,9 @@ NO_KEY: Final = (
     "ENCRYPTION_KEY is not set: set it, or ENCRYPTION_KEY_FILE, to the key that the API worker "
     "encrypts tokens with (for a new installation: openssl rand -base64 32)"
 )
+
+# Base64 of 32 bytes, the two bits at its end unused.
+_KEY: Final = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=")
 
 
 class World(NamedTuple):
@@ -69,28 +73,45 @@ async def open_world(flags: Flags, mode: Mode) -> AsyncGenerator[World]:
     clock = clock_of(flags, writes=mode != "ro")
     async with (
         open_backend(settings.database, settings.queue, mode=mode) as backend,
-        _refresher(settings)(
-            cipher=lambda: cipher_of(settings), providers=settings.providers, clock=clock
-        ) as refresher,
+        _Refresher(settings, clock) as refresher,
     ):
         rescue = FileRescue(_rescue_folder(settings))
         yield World(settings, flags.log, backend, clock, refresher, rescue)
 
 
-class _Keyless(HttpTokenRefresher):
-    """What there is without ENCRYPTION_KEY: the engine hears of it before it claims anything."""
+class _Refresher(HttpTokenRefresher):
+    """The refresher of these settings; the engine hears of a wrong key before it claims."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        super().__init__(
+            cipher=lambda: cipher_of(settings), providers=settings.providers, clock=clock
+        )
+        self._key_problem = _key_problem(settings)
 
     @property
     def providers(self) -> Mapping[str, Provider]:
-        """Return the providers, each with a problem that could be asked for tokens."""
+        """Return the providers, and for those that could be asked what is wrong with the key."""
+        providers = super().providers
+        if self._key_problem is None:
+            return providers
         return {
-            name: provider if provider.rate is None else replace(provider, problem=NO_KEY)
-            for name, provider in super().providers.items()
+            name: provider
+            if provider.rate is None
+            else replace(provider, problem=self._key_problem)
+            for name, provider in providers.items()
         }
 
 
-def _refresher(settings: Settings) -> type[HttpTokenRefresher]:
-    return _Keyless if settings.encryption_key is None else HttpTokenRefresher
+def _key_problem(settings: Settings) -> str | None:
+    """Return what is wrong with the keys, without loading cryptography if nothing is."""
+    keys = (settings.encryption_key, *settings.encryption_keys_previous)
+    if all(key is not None and _KEY.fullmatch(key.value) for key in keys):
+        return None
+    try:
+        cipher_of(settings)
+    except ConfigurationError as exc:
+        return str(exc)
+    return None
 
 
 def _rescue_folder(settings: Settings) -> Path:
@@ -118,9 +139,9 @@ def cipher_of(settings: Settings) -> "FieldCipher":
     Raises:
         ConfigurationError: there is no key, or it is not one.
     """
-    from clearlift_adapters.cipher import FieldCipher  # noqa: PLC0415  see above
-
     if settings.encryption_key is None:
         raise ConfigurationError(NO_KEY)
+    from clearlift_adapters.cipher import FieldCipher  # noqa: PLC0415  see above
+
     previous = [secret.value for secret in settings.encryption_keys_previous]
     return FieldCipher(settings.encryption_key.value, previous)

@@ -16,8 +16,8 @@ from clearlift_adapters.queues.inbox import (
     Delivery,
     StoredMessage,
 )
-from clearlift_adapters.stores.database import SqliteDatabase
 from clearlift_adapters.stores.queries import bind, load
+from clearlift_adapters.stores.sql import Database
 from clearlift_engine.events import Level
 from clearlift_engine.policy import MESSAGE_BYTES_MAX
 from clearlift_engine.ports import Depth, Limits, Message, NewId, Receipt, Rejected, Staged
@@ -40,7 +40,7 @@ class SqliteQueue:
     level: Level = "same_transaction"
     limits: Limits = Limits(messages=500, batch_bytes=500 * MESSAGE_BYTES_MAX)
 
-    def __init__(self, db: SqliteDatabase, new_id: NewId) -> None:
+    def __init__(self, db: Database, new_id: NewId) -> None:
         self._db, self._new_id = db, new_id
 
     async def publish(self, messages: Sequence[Message]) -> Sequence[Receipt]:

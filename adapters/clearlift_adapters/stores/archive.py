@@ -5,8 +5,9 @@ from typing import Final
 
 import msgspec
 
-from clearlift_adapters.stores.database import Row, SqliteDatabase
+from clearlift_adapters.stores.database import SqliteDatabase
 from clearlift_adapters.stores.queries import bind, load
+from clearlift_adapters.stores.sql import Row
 from clearlift_engine.ports import Fold, History, JobState
 from clearlift_engine.stream import Entry, Stream
 

@@ -10,8 +10,8 @@ from typing import Final, Literal
 import msgspec
 
 from clearlift_adapters.redacted import Redacted
-from clearlift_adapters.stores.database import RefusedError, SqliteDatabase
 from clearlift_adapters.stores.queries import bind, load
+from clearlift_adapters.stores.sql import Database, RefusedError
 from clearlift_engine.errors import ConfigurationError
 from clearlift_engine.machine import State
 
@@ -92,7 +92,7 @@ class ConnectionRow(msgspec.Struct, frozen=True):
 class SqliteConnections:
     """The connections in one SQLite file."""
 
-    def __init__(self, db: SqliteDatabase) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
 
     async def add(self, grant: Grant) -> tuple[str, Literal["added", "reconnected"]]:

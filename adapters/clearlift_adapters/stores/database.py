@@ -22,7 +22,7 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeVar, cast
 from urllib.parse import quote
@@ -31,11 +31,9 @@ import aiosqlite
 
 from clearlift_adapters.stores.library import OLDEST, VERSION, sqlite3, wal_is_safe
 from clearlift_adapters.stores.queries import Query
+from clearlift_adapters.stores.sql import RefusedError, Row, Step, Value
 from clearlift_engine.errors import ConfigurationError, UnavailableError
 
-Value = str | int | float | bytes | None
-Row = tuple[Any, ...]
-Step = tuple[Query, Sequence[Sequence[Value]]]
 Mode = Literal["rwc", "rw", "ro"]
 T = TypeVar("T")
 
@@ -51,10 +49,6 @@ _PRAGMAS: Final = (
 )
 
 
-class RefusedError(Exception):
-    """A constraint or a trigger refused the transaction; nothing of it was done."""
-
-
 class SqliteDatabase:
     """An open SQLite file."""
 
@@ -65,8 +59,10 @@ class SqliteDatabase:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, path: Path, mode: Mode) -> AsyncGenerator[Self]:
+    async def open(cls, path: Path, mode: Mode, *, busy_ms: int = BUSY_MS) -> AsyncGenerator[Self]:
         """Open `path`; create it, readable by its owner alone, if `mode` is rwc.
+
+        Whoever finds it locked waits for `busy_ms`, and then it is unavailable.
 
         Raises:
             ConfigurationError: there is no such file, or the SQLite library is too old.
@@ -78,21 +74,21 @@ class SqliteDatabase:
                 "install the package pysqlite3"
             )
         _ensure_file(path, mode)
-        uri = f"file:{quote(str(path))}?mode={'rw' if mode == 'rwc' else mode}"
+        uri = f"file:{quote(os.fsencode(path))}?mode={'rw' if mode == 'rwc' else mode}"
         db = aiosqlite.Connection(lambda: _connect(uri), 64)
         with _translated(path):
             await db
         try:
             database = cls(db, path)
-            await database.prepare(mode)
+            await database.prepare(mode, busy_ms)
             yield database
         finally:
             await db.close()
 
-    async def prepare(self, mode: Mode) -> None:
+    async def prepare(self, mode: Mode, busy_ms: int) -> None:
         """Set what every connection of ours relies on."""
         with _translated(self.path):
-            await self._db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            await self._db.execute(f"PRAGMA busy_timeout = {busy_ms}")
             for pragma in _PRAGMAS:
                 await self._db.execute(pragma)
             if mode == "ro":
@@ -145,8 +141,8 @@ class SqliteDatabase:
         """Hold one transaction open: DEFERRED to read as of one moment, IMMEDIATE to write too."""
         async with self._lock:
             with _translated(self.path):
-                await self._db.execute(f"BEGIN {kind}")
                 try:
+                    await _to_the_end(self._db.execute(f"BEGIN {kind}"))
                     yield Moment(self._db, self._run)
                     await _to_the_end(self._db.commit())
                 except BaseException:
@@ -286,5 +282,8 @@ async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
+        while not task.done():
+            # Whoever is impatient and cancels once more waits all the same.
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
         raise

@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 
 from clearlift_adapters.credentials import StoredCredentials
-from clearlift_adapters.stores.database import SqliteDatabase
 from clearlift_adapters.stores.queries import bind, load
+from clearlift_adapters.stores.sql import Database
 
 _SQL: Final = load("operation.sql")
 _ALL_REFS: Final = bind(_SQL, "all_refs", "after", "limit")
@@ -21,7 +21,7 @@ _HOLD_LEASE: Final = bind(_SQL, "hold_lease", "name", "holder", "until", "now")
 class SqliteSurvey:
     """The port Survey."""
 
-    def __init__(self, db: SqliteDatabase) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
 
     async def refs(self, *, after: int, limit: int) -> Sequence[int]:
@@ -31,7 +31,7 @@ class SqliteSurvey:
 class SqliteVault:
     """The port Vault."""
 
-    def __init__(self, db: SqliteDatabase) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
 
     async def credentials(self, connection_ids: Sequence[str]) -> Sequence[StoredCredentials]:
@@ -45,7 +45,7 @@ class SqliteVault:
 class SqliteJournal:
     """The port Journal."""
 
-    def __init__(self, db: SqliteDatabase) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
 
     async def begin(self, run_id: str, command: str, *, now_ms: int) -> None:
@@ -58,7 +58,7 @@ class SqliteJournal:
 class SqliteLeases:
     """The port Leases."""
 
-    def __init__(self, db: SqliteDatabase) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
 
     async def hold(self, name: str, holder: str, *, now_ms: int, until_ms: int) -> bool:

@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 
 from clearlift_adapters.credentials import StoredCredentials, StoredTokens
-from clearlift_adapters.stores.database import RefusedError, Row, SqliteDatabase, Step, Value
 from clearlift_adapters.stores.queries import bind, load
+from clearlift_adapters.stores.sql import Database, RefusedError, Row, Step, Value
 from clearlift_engine.pacing import Gate
 from clearlift_engine.policy import Candidate, Schedule, iso
 from clearlift_engine.ports import Appended, Commit, Message, Plan, Waiting
@@ -111,7 +111,7 @@ _MESSAGE_OF: Final = msgspec.json.Decoder(_MessageOf)
 class SqliteStore:
     """The port Store."""
 
-    def __init__(self, db: SqliteDatabase) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
         self._moves = count(1)
 

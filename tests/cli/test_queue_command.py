@@ -1,0 +1,57 @@
+"""`queue` as a process: looked at by an operator, emptied by a consumer."""
+
+import pytest
+
+from tests.cli.program import Program
+
+
+@pytest.fixture
+def filled(program: Program) -> Program:
+    """Return a program whose queue holds one message."""
+    program.seed.add_connection("a")
+    program.run("tick", "--relay")
+    return program
+
+
+def test_a_message_is_listed_with_its_body_as_json(filled: Program) -> None:
+    ended = filled.run("queue", "list", "--json")
+    dead = filled.run("queue", "list", "--dead", "--json")
+
+    [message] = ended.lines
+    assert list(message) == ["job_id", "body", "attempts", "enqueued_at"]
+    assert message["body"]["connection_id"] == "a"
+    assert (message["attempts"], message["enqueued_at"][:19]) == (0, "2026-10-10T12:00:00")
+    assert dead.out == ""
+
+
+def test_the_depth_has_an_age(filled: Program) -> None:
+    ended = filled.run("queue", "depth", "--json", CLEARLIFT_NOW="2026-10-10T13:00:00Z")
+    read = filled.run("queue", "depth")
+
+    assert (ended.json["messages"], ended.json["dead"]) == (1, 0)
+    assert 3590 <= ended.json["oldest_age_s"] <= 3600
+    assert read.out.startswith("1 messages, the oldest since 2026-10-10T12:00:0")
+
+
+def test_a_message_is_hidden_once_pulled_and_gone_once_acknowledged(filled: Program) -> None:
+    later = {"CLEARLIFT_NOW": "2026-10-10T12:01:00Z"}
+
+    [first] = filled.run("queue", "pull", "--json", **later).lines
+    nothing = filled.run("queue", "pull", "--json", **later)
+    filled.run("queue", "retry", first["lease_id"], **later)
+    [second] = filled.run("queue", "pull", "--json", **later).lines
+    acknowledged = filled.run("queue", "ack", "--json", second["lease_id"], **later)
+
+    assert list(first) == ["job_id", "body", "attempts", "enqueued_at", "lease_id"]
+    assert nothing.out == ""
+    assert (first["attempts"], second["attempts"]) == (1, 2)
+    assert acknowledged.json == {"acknowledged": 1}
+    assert filled.rows("queue_messages") == []
+
+
+def test_a_body_that_somebody_else_wrote_is_shown_as_it_is(filled: Program) -> None:
+    filled.tamper("UPDATE queue_messages SET body = 'no JSON'")
+
+    ended = filled.run("queue", "list", "--json")
+
+    assert ended.lines[0]["body"] == "no JSON"

@@ -1,0 +1,106 @@
+"""The command line itself: what it offers, and how it refuses what it does not."""
+
+import pytest
+
+from clearlift_adapters.cli import run
+from tests.cli.program import Program
+
+COMMANDS = (
+    "migrate",
+    "tick",
+    "relay",
+    "replay",
+    "connections",
+    "connections add",
+    "connections list",
+    "connections show",
+    "connections set",
+    "queue",
+    "queue list",
+    "queue depth",
+    "queue pull",
+    "queue ack",
+    "queue retry",
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_and_takes_the_options_of_all(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run([*command.split(), "--help"])
+
+    text = capsys.readouterr().out
+    assert code == 0
+    assert f"Usage: clearlift-cron {command} [OPTIONS]" in text
+    for option in ("--database", "--queue", "--config", "--json", "--verbose", "--quiet"):
+        assert option in text
+
+
+def test_the_program_names_its_commands_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(["--help"])
+
+    text = capsys.readouterr().out
+    assert code == 0
+    assert all(command in text for command in COMMANDS if " " not in command)
+    assert "Exit codes" in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "",
+        "sing",
+        "tick --loud",
+        "tick --limit 0",
+        "tick --deadline 0",
+        "tick extra",
+        "relay --interval soon",
+        "replay --as-of yesterday",
+        "replay --rebuild some-connection",
+        "connections",
+        "connections add google",
+        "connections set some-connection",
+        "queue ack",
+    ],
+)
+def test_wrong_usage_is_code_2_and_goes_to_stderr(
+    arguments: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(arguments.split())
+
+    streams = capsys.readouterr()
+    assert code == 2
+    assert "Usage: clearlift-cron" in streams.err
+    assert not streams.out
+
+
+def test_tokens_are_no_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(["connections", "add", "google", "--access-token", "geheim"])
+
+    assert code == 2
+    assert "geheim" not in capsys.readouterr().err
+
+
+def test_options_may_stand_before_the_command_or_after_it(program: Program) -> None:
+    (program.folder / "clearlift.db").rename(program.folder / "other.db")
+
+    before = program.run("--database", "sqlite:///other.db", "--json", "queue", "depth")
+    between = program.run("queue", "--json", "--database", "sqlite:///other.db", "depth")
+    after = program.run("queue", "depth", "--database", "sqlite:///other.db", "--json")
+
+    assert before == between == after
+    assert after.json == {"messages": 0, "dead": 0, "oldest_at": None, "oldest_age_s": None}
+
+
+def test_a_reader_that_leaves_early_is_no_error(program: Program) -> None:
+    program.seed.add_connection("a")
+    process = program.start("connections", "list", "--json")
+    assert process.stdout is not None
+    assert process.stderr is not None
+
+    process.stdout.close()
+
+    assert process.wait(60) == 141
+    with process.stderr as err:
+        assert err.read() == ""
