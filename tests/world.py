@@ -87,7 +87,7 @@ async def sqlite_world(empty: Path, folder: Path) -> AsyncGenerator[World]:
                 backend.leases,
                 backend.archive,
                 backend.queue,
-                backend.queue,
+                backend.inbox,
             )
 
 

@@ -1,2 +1,1 @@
-"""The world behind `clearlift_engine.ports`: databases, queues, token endpoints, the command line.
-"""
+"""The world behind `clearlift_engine.ports`: databases, queues, token endpoints, the CLI."""

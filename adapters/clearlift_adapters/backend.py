@@ -1,13 +1,18 @@
-"""Opens what the settings name: a database with everything in it, and the queue."""
+"""Opens what the settings name: a database with everything in it, and a queue.
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+A new kind of database or queue is one more branch here and a folder or file of its own. What goes
+over HTTP is imported only where a URL asks for it.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from clearlift_adapters.ids import new_id
+from clearlift_adapters.queues.inbox import Inbox
 from clearlift_adapters.queues.sqlite import SqliteQueue
 from clearlift_adapters.stores.archive import SqliteArchive
 from clearlift_adapters.stores.connections import SqliteConnections
@@ -18,44 +23,108 @@ from clearlift_adapters.stores.operation import (
     SqliteSurvey,
     SqliteVault,
 )
+from clearlift_adapters.stores.sql import Database
 from clearlift_adapters.stores.sqlite import SqliteStore
 from clearlift_engine.errors import ConfigurationError
+from clearlift_engine.events import Level
+from clearlift_engine.ports import (
+    Archive,
+    Clock,
+    Depth,
+    Journal,
+    Leases,
+    Limits,
+    Message,
+    Queue,
+    Receipt,
+    Store,
+    Survey,
+    Vault,
+)
 
-DEFAULT_DATABASE: Final = "sqlite:///clearlift.db"
+if TYPE_CHECKING:  # It loads httpx.
+    from clearlift_adapters.cloudflare.api import CloudflareApi
+
+REMOTE_GATHER_MS: Final = 1_000
+NO_QUEUE: Final = "no queue is named: set CLEARLIFT_QUEUE or --queue, for example cloudflare://ACCOUNT_ID/QUEUE_ID"
+
+
+@dataclass(frozen=True)
+class Cloudflare:
+    """What it takes to call Cloudflare's REST API."""
+
+    token: str | None
+    base_url: str
+    clock: Clock
+
+    def __repr__(self) -> str:
+        return f"Cloudflare({self.base_url!r})"
 
 
 @dataclass(frozen=True)
 class Backend:
     """Everything behind one database URL and one queue URL."""
 
-    db: SqliteDatabase
-    store: SqliteStore
-    survey: SqliteSurvey
-    vault: SqliteVault
-    journal: SqliteJournal
-    leases: SqliteLeases
-    archive: SqliteArchive
+    db: Database
+    store: Store
+    survey: Survey
+    vault: Vault
+    journal: Journal
+    leases: Leases
+    archive: Archive
     connections: SqliteConnections
-    queue: SqliteQueue
+    queue: Queue
+
+    @property
+    def gather_ms(self) -> int:
+        """Return how long answers wait for others before a commit: on D1 each commit is a request,
+        and requests are counted.
+        """
+        return 0 if isinstance(self.db, SqliteDatabase) else REMOTE_GATHER_MS
+
+    @property
+    def inbox(self) -> Inbox:
+        """Return the consumer's side of the embedded queue.
+
+        Raises:
+            ConfigurationError: the queue is another one; its consumer has means of its own.
+        """
+        if isinstance(self.queue, SqliteQueue):
+            return self.queue
+        raise ConfigurationError(
+            "only the embedded queue can be looked into: leave --queue out, or use the means of "
+            "the queue that it names"
+        )
 
 
 @asynccontextmanager
 async def open_backend(
-    database: str, queue: str | None = None, *, mode: Mode = "rw"
+    database: str,
+    queue: str | None = None,
+    *,
+    mode: Mode = "rw",
+    cloudflare: Cloudflare | None = None,
 ) -> AsyncGenerator[Backend]:
-    """Open a database and a queue by their URLs; without a queue, the table in the database is it.
+    """Open a database and a queue by their URLs; the queue of a file is a table in it by default.
 
     Raises:
-        ConfigurationError: a URL that nothing here speaks, or no such file.
+        ConfigurationError: a URL that nothing here speaks, no such file, a token that is missing.
         UnavailableError: the database does not answer.
     """
-    path = sqlite_path(database)
-    if queue is not None and queue != database:
-        raise ConfigurationError(
-            f"cannot use {_scheme(queue)}:// as a queue: leave --queue out to use the table in the "
-            "database"
-        )
-    async with SqliteDatabase.open(path, mode) as db:
+    async with AsyncExitStack() as stack:
+        db: Database
+        archive: Archive
+        if _scheme(database) == "d1":
+            from clearlift_adapters.stores.d1 import D1Database  # noqa: PLC0415  it loads httpx
+            from clearlift_adapters.stores.paged import PagedArchive  # noqa: PLC0415  goes with it
+
+            account, name = _ids(database)
+            db = D1Database(await _api(stack, cloudflare, account), name)
+            archive = PagedArchive(db)
+        else:
+            opening = SqliteDatabase.open(sqlite_path(database), mode)
+            file = await stack.enter_async_context(opening)
+            db, archive = file, SqliteArchive(file)
         yield Backend(
             db,
             SqliteStore(db),
@@ -63,10 +132,76 @@ async def open_backend(
             SqliteVault(db),
             SqliteJournal(db),
             SqliteLeases(db),
-            SqliteArchive(db),
+            archive,
             SqliteConnections(db),
-            SqliteQueue(db, new_id),
+            await _queue(stack, queue, database, db, cloudflare),
         )
+
+
+async def _queue(
+    stack: AsyncExitStack,
+    queue: str | None,
+    database: str,
+    db: Database,
+    cloudflare: Cloudflare | None,
+) -> Queue:
+    if queue is None or queue == database:
+        return SqliteQueue(db, new_id) if _scheme(database) == "sqlite" else NoQueue()
+    if _scheme(queue) == "cloudflare":
+        from clearlift_adapters.queues.cloudflare import CloudflareQueue  # noqa: PLC0415  it loads httpx
+
+        account, name = _ids(queue)
+        return CloudflareQueue(await _api(stack, cloudflare, account), name)
+    raise ConfigurationError(
+        f"cannot use {_scheme(queue)}:// as a queue: use cloudflare://ACCOUNT_ID/QUEUE_ID, or "
+        "leave --queue out to use the table in a SQLite database"
+    )
+
+
+class NoQueue:
+    """In the place of a queue that nobody has named: many commands never ask for it."""
+
+    name: str = "none"
+    level: Level = "at_least_once"
+    limits: Limits = Limits(1, 1)
+
+    async def publish(self, messages: Sequence[Message]) -> Sequence[Receipt]:
+        del messages
+        raise ConfigurationError(NO_QUEUE)
+
+    async def depth(self) -> Depth:
+        raise ConfigurationError(NO_QUEUE)
+
+
+async def _api(
+    stack: AsyncExitStack, cloudflare: Cloudflare | None, account: str
+) -> "CloudflareApi":
+    from clearlift_adapters.cloudflare.api import CloudflareApi  # noqa: PLC0415  it loads httpx
+
+    if cloudflare is None or cloudflare.token is None:
+        raise ConfigurationError(
+            "CLOUDFLARE_API_TOKEN is not set: make a token with the permissions D1 Edit and Queues "
+            "Edit, and set it, or CLOUDFLARE_API_TOKEN_FILE"
+        )
+    api = CloudflareApi(
+        token=cloudflare.token,
+        base_url=cloudflare.base_url,
+        account=account,
+        clock=cloudflare.clock,
+    )
+    return await stack.enter_async_context(api)
+
+
+def _ids(url: str) -> tuple[str, str]:
+    """Return the two ids of a Cloudflare URL."""
+    parts = urlsplit(url)
+    account, name = parts.netloc, parts.path.strip("/")
+    if not account or not name or "/" in name:
+        raise ConfigurationError(
+            f"a {parts.scheme} URL has two ids: {parts.scheme}://ACCOUNT_ID/"
+            f"{'DATABASE_ID' if parts.scheme == 'd1' else 'QUEUE_ID'}"
+        )
+    return account, name
 
 
 def sqlite_path(url: str) -> Path:
@@ -74,7 +209,8 @@ def sqlite_path(url: str) -> Path:
     parts = urlsplit(url)
     if parts.scheme != "sqlite":
         raise ConfigurationError(
-            f"cannot open a database of the kind {_scheme(url)}://: use sqlite:///FILE"
+            f"cannot open a database of the kind {_scheme(url)}://: use sqlite:///FILE or "
+            "d1://ACCOUNT_ID/DATABASE_ID"
         )
     if parts.netloc or len(parts.path) < len("/x"):
         raise ConfigurationError(

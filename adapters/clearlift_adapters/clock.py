@@ -4,6 +4,9 @@ import asyncio
 import heapq
 import time
 from itertools import count
+from typing import Final
+
+TURNS: Final = 100  # Of the event loop: more than any task takes from waking to its next sleep.
 
 
 class SystemClock:
@@ -42,30 +45,36 @@ class ShiftedClock:
 
 
 class FixedClock:
-    """Virtual time: it moves only when it is set, or when a task sleeps.
+    """Virtual time: it moves only when it is set, or when every task sleeps.
 
     Whoever wakes first sees the clock first, in whatever order the tasks went to sleep. No sleep
-    takes real time, so a task that works without sleeping does so at one instant.
+    takes real time, and what a task does without sleeping it does at one instant.
     """
 
     def __init__(self, now_ms: int = 0) -> None:
         self.now_ms = now_ms
-        self._sleepers: list[tuple[int, int]] = []
+        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
         self._numbers = count()
+        self._mover: asyncio.Task[None] | None = None
 
     def now(self) -> int:
         """Return the virtual time."""
         return self.now_ms
 
     async def sleep(self, ms: int) -> None:
-        """Move the clock on by `ms`, once those who sleep less have woken."""
-        me = (self.now_ms + ms, next(self._numbers))
-        heapq.heappush(self._sleepers, me)
-        try:
-            await asyncio.sleep(0)
-            while self._sleepers[0] != me:  # noqa: ASYNC110  any turn of the loop may change it
+        """Return when the clock has moved on by `ms`."""
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self.now_ms + ms, next(self._numbers), woken))
+        if self._mover is None or self._mover.done():
+            self._mover = asyncio.create_task(self._move())
+        await woken
+
+    async def _move(self) -> None:
+        """Wake one sleeper after the other, each when those before it have nothing left to do."""
+        while self._sleepers:
+            for _ in range(TURNS):
                 await asyncio.sleep(0)
-            self.now_ms = max(self.now_ms, me[0])
-        finally:
-            self._sleepers.remove(me)
-            heapq.heapify(self._sleepers)
+            at_ms, _, woken = heapq.heappop(self._sleepers)
+            if not woken.done():
+                self.now_ms = max(self.now_ms, at_ms)
+                woken.set_result(None)

@@ -1,7 +1,8 @@
 """Makes answers durable: all that wait go into the next transaction together.
 
 While one commit is under way the next ones gather; there is no timer, so a lone answer is committed
-at once and a crowd in few transactions. An answer that holds new tokens is never given up: if its
+at once and a crowd in few transactions; only where each commit is a request that counts (D1) do
+answers wait `gather_ms` for others. An answer that holds new tokens is never given up: if its
 stream was moved meanwhile, the tokens are stored on the stream as it is now, unless the user's are
 newer; if the database is gone, they are kept outside of it.
 """
@@ -97,6 +98,8 @@ class Committer:
 
     async def _work(self) -> None:
         while (first := await self._waiting.get()) is not None:
+            if self._run.settings.gather_ms:
+                await self._run.ports.clock.sleep(self._run.settings.gather_ms)
             batch = [first]
             # The None that ends the work is the last thing put, so it is never in the middle.
             while len(batch) < AT_ONCE and not self._waiting.empty():

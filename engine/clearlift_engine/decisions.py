@@ -4,6 +4,7 @@ A Step is a commit in the making: the stream as it was read, the stream as it wi
 of the log in between. Each function here takes a step one decision further.
 """
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -17,6 +18,7 @@ from clearlift_engine.events import (
     RefreshStarted,
     ReleaseReason,
     SyncFailed,
+    decode,
 )
 from clearlift_engine.jobs import job_row
 from clearlift_engine.policy import (
@@ -30,8 +32,8 @@ from clearlift_engine.policy import (
     fell_due,
     message_for,
 )
-from clearlift_engine.ports import Commit, Provider, Refused, SealedTokens
-from clearlift_engine.stream import Draft, Stream, record
+from clearlift_engine.ports import Commit, JobRow, Provider, Refused, SealedTokens
+from clearlift_engine.stream import Draft, Entry, Stream, evolve, record
 
 REFRESH_FAILED: Final = "Token refresh failed: "
 JOB_FAILED: Final = "Job could not be queued: "
@@ -205,16 +207,57 @@ def refresh_failed(
         attempts=attempts,
         latency_ms=refused.latency_ms if refused.asked else None,
     )
-    return _failed(step, event, REFRESH_FAILED, at_ms=at_ms, run_id=run_id)
+    return _failed(step, event, at_ms=at_ms, run_id=run_id)
 
 
 def cannot_be_served(
-    step: Step, reason: str, *, prefix: str = JOB_FAILED, at_ms: int, run_id: str
+    step: Step, reason: str, *, provider: str | None = None, at_ms: int, run_id: str
 ) -> Decision:
-    """End a step as failed because of what the row says; it is tried again after a backoff."""
+    """End a step as failed because of what the row says; it is tried again after a backoff.
+
+    With a `provider`, it is its refresh that cannot be made.
+    """
     wait = backoff(step.stream.failures + 1, _jitter(step.stream))
-    event = SyncFailed(failure_class="invalid", message=reason, retry_at=at_ms + wait)
-    return _failed(step, event, prefix, at_ms=at_ms, run_id=run_id)
+    event = SyncFailed(
+        failure_class="invalid", message=reason, retry_at=at_ms + wait, provider=provider
+    )
+    return _failed(step, event, at_ms=at_ms, run_id=run_id)
+
+
+def sync_error(event: SyncFailed) -> str:
+    """Return what the connection's users read in `sync_error`."""
+    return (JOB_FAILED if event.provider is None else REFRESH_FAILED) + event.message
+
+
+def completion(before: Stream, entries: Sequence[Entry]) -> Commit:
+    """Return what the log's rows after `before` explain: the rest of a commit done in part.
+
+    Tokens are not in it: they are written before the log, just because they are nowhere in it.
+
+    Raises:
+        UnreadableEventError, IllegalTransitionError: the log is damaged; `replay` says where.
+    """
+    after = before
+    job: JobRow | None = None
+    error: str | None = None
+    for entry in entries:
+        event = decode(entry.transition, entry.data)
+        after = evolve(after, event, occurred_at=entry.occurred_at, digest=entry.hash)
+        match event:
+            case JobCreated():
+                job = job_row(event.message, entry.run_id)
+            case SyncFailed():
+                error = sync_error(event)
+            case _:
+                pass
+    return Commit(
+        before,
+        after,
+        (),
+        job=job,
+        sync_error=error,
+        clears_error=job is not None and before.failures > 0,
+    )
 
 
 def _in_doubt(step: Step, refused: Refused) -> bool:
@@ -222,11 +265,9 @@ def _in_doubt(step: Step, refused: Refused) -> bool:
     return refused.ambiguous or step.stream.in_doubt > 1
 
 
-def _failed(step: Step, event: SyncFailed, prefix: str, *, at_ms: int, run_id: str) -> Decision:
+def _failed(step: Step, event: SyncFailed, *, at_ms: int, run_id: str) -> Decision:
     done = step.then(event, at_ms=at_ms, run_id=run_id)
-    commit = Commit(
-        step.conn.stream, done.stream, done.drafts, sync_error=f"{prefix}{event.message}"
-    )
+    commit = Commit(step.conn.stream, done.stream, done.drafts, sync_error=sync_error(event))
     return Decision(commit, "failed", event.failure_class, event.message)
 
 

@@ -83,15 +83,14 @@ class Judge:
         if gate.breaker == "suspect" and held_for >= SUSPECT_MS:
             self._suspicious = False
 
-    async def extra_slot(self) -> int | None:
-        """Take one more slot for a request that is sent again; None if there is none soon."""
+    async def extra_slot(self, after_ms: int) -> int | None:
+        """Take a slot at `after_ms` or soon thereafter for a request that is sent again."""
         taken: list[int] = []
 
         def take(gate: Gate) -> Gate:
             assert self._provider.rate is not None
-            now = self._run.ports.clock.now()
             moved, slots = reserve(
-                gate, self._provider.rate, now_ms=now, until_ms=now + HORIZON_MS, wanted=1
+                gate, self._provider.rate, now_ms=after_ms, until_ms=after_ms + HORIZON_MS, wanted=1
             )
             taken[:] = slots
             return moved

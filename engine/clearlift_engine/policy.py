@@ -144,8 +144,19 @@ def _due(conn: Candidate, now_ms: int, schedule: Schedule) -> Due:
     reason: DueReason = "interval_elapsed" if conn.last_synced_at is not None else "never_synced"
     if conn.stream.state == "failed":
         reason = "reconnected" if conn.reconnected else "retry"
-    stuck = conn.job_id is not None and (conn.job_since or 0) <= now_ms - schedule.job_limit_ms
-    return Due(reason, conn.job_id if stuck else None)
+    return Due(reason, _given_up(conn, now_ms, schedule))
+
+
+def _given_up(conn: Candidate, now_ms: int, schedule: Schedule) -> str | None:
+    """Return the open job that this cycle gives up; not one that an earlier cycle gave up already.
+
+    Whoever made that job may never close it. Then it is still there when a later one has ended.
+    """
+    since, stream = conn.job_since or 0, conn.stream
+    if conn.job_id is None or since > now_ms - schedule.job_limit_ms:
+        return None
+    later = stream.job_id is not None and stream.job_id != conn.job_id
+    return None if later and stream.changed_at > since else conn.job_id
 
 
 def fell_due(conn: Candidate, due: Due) -> FellDue:

@@ -87,6 +87,7 @@ class Lane:
         self._judge = Judge(run, provider, committer)
         self._asking: set[asyncio.Task[None]] = set()
         self._probing = self._leaving = False
+        self._free_at = 0  # When this lane may send its next request.
 
     async def serve(self) -> None:
         """Refresh until none is left, the provider is to be left alone, or the run stops."""
@@ -96,9 +97,12 @@ class Lane:
             run.halted[name] = "configuration"
         try:
             while self._refs and name not in run.halted and not self._stopping():
-                await self._claim_group()
+                if not await self._claim_group():
+                    break
                 await self._until_asking(0 if self._probing else SENDING_MAX)
             await self._until_asking(0)
+            if self._refs and not self._stopping():
+                run.halted.setdefault(name, "no request is left in its budget")
             await self._judge.close()
             await self._defer_rest(run.halted.get(name, "the run is stopping"))
         except UnavailableError as exc:
@@ -129,14 +133,17 @@ class Lane:
             if exc is not None and not isinstance(exc, UnavailableError):
                 raise exc
 
-    async def _claim_group(self) -> None:
-        """Claim as many as the gate allows, and start their requests."""
+    async def _claim_group(self) -> bool:
+        """Claim as many as the gate allows, and start their requests.
+
+        Return False once the budget is spent, which is no reason to give up what is claimed.
+        """
         run, name = self._run, self._provider.name
         gate = await run.ports.store.gate(name)
         allowed = allowance(gate, now_ms=run.ports.clock.now(), run_id=run.run_id)
         if allowed == 0:
             run.halted[name] = gate.breaker or "throttled"
-            return
+            return False
         self._judge.saw(gate)
         self._probing = allowed is not None
         refs = self._next(gate)
@@ -146,8 +153,7 @@ class Lane:
         self._refs.extendleft(step.conn.ref for step in reversed(steps[len(slots) :]))
         if slots:
             await self._start(await self._claims(steps, slots), moved)
-        elif steps:
-            run.halted[name] = "no request is left in its budget"
+        return bool(slots) or not steps
 
     def _next(self, gate: Gate) -> Sequence[int]:
         """Take the next references; for a probe, another one each time: the first may be dead."""
@@ -270,20 +276,32 @@ class Lane:
         doubtful = isinstance(answer, Refused) and answer.ambiguous
         if not doubtful or self._probing or not self._wanted():
             return answer, 0 if answer is NOT_SENT else 1
-        slot = await self._judge.extra_slot()
+        slot = await self._judge.extra_slot(clock.now() + REPLAY_AFTER_MS)
         if slot is None:
             return answer, 1
-        await clock.sleep(max(REPLAY_AFTER_MS, slot - clock.now()))
-        again = await self._request(claim, clock.now())
+        await clock.sleep(max(slot - clock.now(), 0))
+        again = await self._request(claim, slot)
         return (answer, 1) if again is NOT_SENT else (_doubted(again), 2)
 
     async def _request(self, claim: Claim, slot: int) -> Refreshed | Refused:
         """Ask once, in its slot or a little later, or not at all."""
         clock, refresher = self._run.ports.clock, self._run.ports.refresher
+        if self._wanted():
+            await self._in_turn()
         async with self._sending:
             if not self._wanted() or clock.now() > slot + LATENESS_MAX_MS:
                 return NOT_SENT
             return await refresher.refresh(self._provider.name, claim.credentials)
+
+    async def _in_turn(self) -> None:
+        """Keep the pace also when a slow commit has made several slots go by: no crowd leaves."""
+        clock, rate = self._run.ports.clock, self._provider.rate
+        assert rate is not None
+        now_ms = clock.now()
+        at_ms = max(now_ms, self._free_at)
+        self._free_at = at_ms + (rate.period_ms if rate.count == 1 else 0)
+        if at_ms > now_ms:
+            await clock.sleep(at_ms - now_ms)
 
     async def _defer_rest(self, why: str) -> None:
         """Leave the others `due`; a token that lives a little longer still gets its job."""

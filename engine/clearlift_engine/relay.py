@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from clearlift_engine.decisions import JOB_FAILED
+from clearlift_engine.decisions import sync_error
 from clearlift_engine.events import Event, JobEnqueued, SyncFailed
 from clearlift_engine.policy import backoff
 from clearlift_engine.ports import (
@@ -158,13 +158,13 @@ def recorded(
     """Return the commit that says what the queue made of a job."""
     stream = waiting.stream
     outgoing: Message | None = None
-    sync_error: str | None = None
+    error: str | None = None
     event: Event
     match receipt:
         case Rejected():
             retry_at = at_ms + backoff(stream.failures + 1, 0.5)
             event = SyncFailed(failure_class="invalid", message=receipt.reason, retry_at=retry_at)
-            sync_error = JOB_FAILED + receipt.reason
+            error = sync_error(event)
         case Accepted():
             event = JobEnqueued(
                 queue=queue.name,
@@ -176,7 +176,7 @@ def recorded(
             outgoing = receipt.message
             event = JobEnqueued(queue=queue.name, level=queue.level, receipt=outgoing.job_id)
     after, draft = record(stream, event, at_ms=at_ms, run_id=run_id)
-    return Commit(stream, after, (draft,), sync_error=sync_error, outgoing=outgoing)
+    return Commit(stream, after, (draft,), sync_error=error, outgoing=outgoing)
 
 
 def count(tally: Tally, waiting: Waiting, receipt: Receipt, note: Note, *, lost: bool) -> None:

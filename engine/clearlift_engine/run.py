@@ -31,6 +31,7 @@ class TickSettings(msgspec.Struct, frozen=True):
     schedule: Schedule = Schedule()
     batch: int = 500  # Connections a transaction.
     limit: int | None = None  # Connections a tick.
+    gather_ms: int = 0  # How long answers gather before a commit, where commits are counted.
 
 
 class Failure(msgspec.Struct, frozen=True):

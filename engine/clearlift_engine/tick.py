@@ -10,7 +10,6 @@ from typing import Final
 
 from clearlift_engine.committer import fail_refused
 from clearlift_engine.decisions import (
-    REFRESH_FAILED,
     TOO_LARGE,
     Decision,
     Step,
@@ -145,7 +144,7 @@ def decide(run: Run, conn: Candidate, due: Due) -> Decision | None:
             "declare it in the configuration file"
         )
         return cannot_be_served(
-            step, reason, prefix=REFRESH_FAILED, at_ms=run.now_ms, run_id=run.run_id
+            step, reason, provider=conn.platform, at_ms=run.now_ms, run_id=run.run_id
         )
     return None
 

@@ -113,6 +113,20 @@ def test_an_open_job_holds_until_the_job_limit_and_is_then_superseded() -> None:
     assert old == Due("never_synced", superseded_job_id="j")
 
 
+def test_a_job_that_nobody_ever_closes_is_superseded_once() -> None:
+    since = NOW_MS - LIMIT_MS
+    ours = stream("enqueued", job_id="ours", changed_at=since + 1)
+    older = stream("enqueued", job_id="ours", changed_at=since)
+
+    after_a_later_one = judge(job_id="j", job_since=since, stream=ours)
+    after_an_older_one = judge(job_id="j", job_since=since, stream=older)
+    itself = judge(job_id="ours", job_since=since, stream=ours)
+
+    assert after_a_later_one == Due("never_synced")
+    assert after_an_older_one == Due("never_synced", superseded_job_id="j")
+    assert itself == Due("never_synced", superseded_job_id="ours")
+
+
 def test_an_open_job_of_unknown_age_is_superseded() -> None:
     assert judge(job_id="j", job_since=None) == Due("never_synced", superseded_job_id="j")
 

@@ -299,6 +299,26 @@ async def test_missing_key_is_configuration_and_is_raised_where_keys_are_asked_a
         refresher.opens_any([STORED])
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "socks5://user:proxy-password@127.0.0.1:1"),
+        ("HTTPS_PROXY", "http://user:proxy-password@host:port"),
+        ("SSL_CERT_FILE", "/no/such/proxy-password"),
+    ],
+)
+async def test_environment_that_no_client_can_be_made_with_is_configuration(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    refused = await unasked("google")
+
+    assert refused.failure_class == "configuration"
+    assert name in refused.message
+    assert "proxy-password" not in refused.message
+
+
 @pytest.mark.parametrize("platform", ["stripe", "unheard-of"])
 async def test_platform_that_cannot_be_refreshed_is_not_asked(platform: str) -> None:
     refused = await unasked(platform)

@@ -1,4 +1,4 @@
-"""tick over connections whose tokens last: what is due gets one job each, whatever else lies about."""
+"""tick over connections whose tokens last: what is due gets one job, whatever else lies about."""
 
 import asyncio
 

@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager
 
 import click
 import msgspec
 
-from clearlift_adapters.backend import sqlite_path
+from clearlift_adapters.backend import Backend, open_backend, sqlite_path
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import print_json, print_line
-from clearlift_adapters.cli.world import clock_of
+from clearlift_adapters.cli.world import clock_of, cloudflare_of
 from clearlift_adapters.migrations import migrate, migration_names, pending
-from clearlift_adapters.stores.database import SqliteDatabase
+from clearlift_adapters.stores.database import Mode
 
 
 class MigrateReport(msgspec.Struct, frozen=True):
@@ -31,13 +31,7 @@ def command(flags: Flags, *, dry_run: bool) -> None:
     On an empty database the tables of the API worker are created too; on one that has them, none
     of their rows and columns is changed.
     """
-    path = sqlite_path(flags.settings.database)
-    if dry_run:
-        names = asyncio.run(_lacking(path)) if path.exists() else migration_names()
-        report = MigrateReport([], names)
-    else:
-        clock_of(flags, writes=True)  # It says if the time is not the time of day.
-        report = MigrateReport(asyncio.run(_apply(path)), [])
+    report = asyncio.run(_lacking(flags) if dry_run else _apply(flags))
     if flags.json:
         print_json(report)
         return
@@ -49,11 +43,20 @@ def command(flags: Flags, *, dry_run: bool) -> None:
         print_line("nothing to apply")
 
 
-async def _lacking(path: Path) -> Sequence[str]:
-    async with SqliteDatabase.open(path, "ro") as db:
-        return await pending(db)
+async def _lacking(flags: Flags) -> MigrateReport:
+    database = flags.settings.database
+    if database.startswith("sqlite:") and not sqlite_path(database).exists():
+        return MigrateReport([], migration_names())
+    async with _open(flags, "ro") as backend:
+        return MigrateReport([], await pending(backend.db))
 
 
-async def _apply(path: Path) -> Sequence[str]:
-    async with SqliteDatabase.open(path, "rwc") as db:
-        return await migrate(db)
+async def _apply(flags: Flags) -> MigrateReport:
+    async with _open(flags, "rwc") as backend:
+        return MigrateReport(await migrate(backend.db), [])
+
+
+def _open(flags: Flags, mode: Mode) -> AbstractAsyncContextManager[Backend]:
+    settings = flags.settings
+    clock = clock_of(flags, writes=mode != "ro")  # It says if the time is not the time of day.
+    return open_backend(settings.database, mode=mode, cloudflare=cloudflare_of(settings, clock))

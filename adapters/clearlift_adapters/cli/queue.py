@@ -57,7 +57,7 @@ def list_(flags: Flags, *, dead: bool, limit: int) -> None:
 
 async def _list(flags: Flags, *, dead: bool, limit: int) -> None:
     async with open_world(flags, "ro") as world:
-        messages = await world.backend.queue.peek(limit=limit, dead=dead)
+        messages = await world.backend.inbox.peek(limit=limit, dead=dead)
     columns = Columns("job", "attempts", "enqueued at", "body")
     for message in messages:
         if flags.json:
@@ -108,7 +108,7 @@ def pull(flags: Flags, *, limit: int, visibility_s: float) -> None:
 
 async def _pull(flags: Flags, limit: int, visibility_s: float) -> None:
     async with open_world(flags, "rw") as world:
-        deliveries = await world.backend.queue.pull(
+        deliveries = await world.backend.inbox.pull(
             limit, visibility_ms=round(visibility_s * 1000), now_ms=world.clock.now()
         )
     columns = Columns("lease", "job", "attempts", "body")
@@ -132,7 +132,7 @@ def ack(flags: Flags, *, leases: tuple[str, ...]) -> None:
 
 async def _ack(flags: Flags, leases: Sequence[str]) -> int:
     async with open_world(flags, "rw") as world:
-        return await world.backend.queue.ack(leases)
+        return await world.backend.inbox.ack(leases)
 
 
 @command.command()
@@ -155,7 +155,7 @@ def retry(flags: Flags, *, leases: tuple[str, ...], delay_s: float) -> None:
 
 async def _retry(flags: Flags, leases: Sequence[str], delay_s: float) -> int:
     async with open_world(flags, "rw") as world:
-        return await world.backend.queue.retry(
+        return await world.backend.inbox.retry(
             leases, delay_ms=round(delay_s * 1000), now_ms=world.clock.now()
         )
 

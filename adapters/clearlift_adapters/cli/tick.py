@@ -63,7 +63,7 @@ async def _tick(
             claims_s = deadline_s - min(RESERVE_S, deadline_s / 2)
             report, problems = await tick(
                 world.tick_ports,
-                _settings(world.settings, limit),
+                _settings(world.settings, limit, world.backend.gather_ms),
                 run_id=run.id,
                 now_ms=run.begun_at,
                 should_stop=stop.asked_by(claims_s),
@@ -94,8 +94,8 @@ async def _deliver(world: World, run: RunRow, stop: Stop, left_s: float) -> int:
     return relayed.delivered
 
 
-def _settings(settings: Settings, limit: int | None) -> TickSettings:
-    return TickSettings(settings.schedule, settings.batch_size, limit)
+def _settings(settings: Settings, limit: int | None, gather_ms: int = 0) -> TickSettings:
+    return TickSettings(settings.schedule, settings.batch_size, limit, gather_ms)
 
 
 def code_of(outcome: TickOutcome, settings: Settings) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from clearlift_adapters.backend import Backend, open_backend, sqlite_path
+from clearlift_adapters.backend import Backend, Cloudflare, open_backend, sqlite_path
 from clearlift_adapters.cli.options import Flags
 from clearlift_adapters.clock import ShiftedClock, SystemClock
 from clearlift_adapters.ids import new_id
@@ -72,7 +72,9 @@ async def open_world(flags: Flags, mode: Mode) -> AsyncGenerator[World]:
     settings = flags.settings
     clock = clock_of(flags, writes=mode != "ro")
     async with (
-        open_backend(settings.database, settings.queue, mode=mode) as backend,
+        open_backend(
+            settings.database, settings.queue, mode=mode, cloudflare=cloudflare_of(settings, clock)
+        ) as backend,
         _Refresher(settings, clock) as refresher,
     ):
         rescue = FileRescue(_rescue_folder(settings))
@@ -116,9 +118,20 @@ def _key_problem(settings: Settings) -> str | None:
 
 def _rescue_folder(settings: Settings) -> Path:
     """Return where tokens wait that the database could not take: one folder for each database."""
-    beside = sqlite_path(settings.database)
+    if settings.database.startswith("sqlite:"):
+        beside = sqlite_path(settings.database)
+    else:
+        beside = Path(settings.database.rpartition("/")[2])
     folder = beside.parent if settings.config is None else settings.config.parent
     return folder / f"{beside.name}-rescue"
+
+
+def cloudflare_of(settings: Settings, clock: Clock) -> Cloudflare:
+    """Return what it takes to call Cloudflare, if a URL asks for it."""
+    token = settings.cloudflare_api_token
+    return Cloudflare(
+        None if token is None else token.value, settings.cloudflare_api_base_url, clock
+    )
 
 
 def clock_of(flags: Flags, *, writes: bool) -> Clock:

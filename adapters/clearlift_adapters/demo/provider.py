@@ -204,7 +204,11 @@ def _throttled(platform: str, pause_ms: int) -> Reply:
             "type": "OAuthException",
             "code": 4,
         }
-        use = {"type": "ads_management", "call_count": 100, "estimated_time_to_regain_access": minutes}
+        use = {
+            "type": "ads_management",
+            "call_count": 100,
+            "estimated_time_to_regain_access": minutes,
+        }
         usage = msgspec.json.encode({"1": [use]}).decode()
         return _json(400, {"error": error}, {"X-Business-Use-Case-Usage": usage})
     return _json(429, {"error": "rate_limit_exceeded"}, {"Retry-After": str(minutes * 60)})

@@ -36,6 +36,7 @@ from clearlift_adapters.oauth.wire import (
     LostKind,
     TokenRequest,
 )
+from clearlift_engine.errors import ConfigurationError
 
 CONCURRENT_MAX: Final = 10  # 1,400 requests/s at 10, 311 at 50: httpx collapses above.
 BODY_BYTES_MAX: Final = 64 * 1024  # Of a token answer; the longest known have 5 KB.
@@ -65,20 +66,18 @@ class Exchange:
     def __init__(
         self, *, deadline_ms: int = DEADLINE_MS, send_within_ms: int = SEND_WITHIN_MS
     ) -> None:
+        """Open nothing yet, but read what the environment says of certificates and proxies.
+
+        Raises:
+            ConfigurationError: it says something that cannot be used.
+        """
         self._deadline_s = deadline_ms / 1000
         self._send_within_s = send_within_ms / 1000
         self._places = asyncio.Semaphore(CONCURRENT_MAX)
-        self._client = httpx.AsyncClient(
-            verify=httpx.create_ssl_context(),
-            mounts={"http://": None},
-            headers=_HEADERS,
-            follow_redirects=False,
-            # Ours come first, but for a handshake that hangs: httpcore closes the socket under it
-            # after its own timeout, and not after being cancelled.
-            timeout=httpx.Timeout(2 * self._deadline_s, connect=0.9 * self._send_within_s),
-            limits=httpx.Limits(
-                max_connections=CONCURRENT_MAX, max_keepalive_connections=CONCURRENT_MAX
-            ),
+        # Ours come first, but for a handshake that hangs: httpcore closes the socket under it
+        # after its own timeout, and not after being cancelled.
+        self._client = _client(
+            httpx.Timeout(2 * self._deadline_s, connect=0.9 * self._send_within_s)
         )
 
     async def __aenter__(self) -> Self:
@@ -130,6 +129,30 @@ class Exchange:
                 name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers
             }
             return response.status_code, headers, await _body(response)
+
+
+def _client(timeout: httpx.Timeout) -> httpx.AsyncClient:
+    # What is raised is not quoted: the URL of a proxy may hold a password.
+    try:
+        return httpx.AsyncClient(
+            verify=httpx.create_ssl_context(),
+            mounts={"http://": None},
+            headers=_HEADERS,
+            follow_redirects=False,
+            timeout=timeout,
+            limits=httpx.Limits(
+                max_connections=CONCURRENT_MAX, max_keepalive_connections=CONCURRENT_MAX
+            ),
+        )
+    except OSError:  # ssl.SSLError is one.
+        raise ConfigurationError(
+            "SSL_CERT_FILE or SSL_CERT_DIR names certificates that cannot be read"
+        ) from None
+    except (ImportError, ValueError, httpx.InvalidURL):
+        raise ConfigurationError(
+            "HTTPS_PROXY, ALL_PROXY or NO_PROXY names a proxy that cannot be used "
+            "(one of SOCKS needs the package httpx[socks])"
+        ) from None
 
 
 def _leaves(name: str, context: dict[str, Any]) -> bool:

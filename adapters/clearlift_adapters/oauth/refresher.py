@@ -104,11 +104,12 @@ class HttpTokenRefresher:
             return _misconfigured(provider.problem)
         try:
             token = self._token(provider, credentials)
+            if isinstance(token, Refused):
+                return token
+            exchange = self._loaded_exchange()
         except ConfigurationError as exc:
             return _misconfigured(str(exc))
-        if isinstance(token, Refused):
-            return token
-        return await self._ask(provider, credentials, token)
+        return await self._ask(exchange, provider, credentials, token)
 
     def opens_any(self, sample: Sequence[SealedCredentials]) -> bool:
         """Return whether one of our keys decrypts any of these fields.
@@ -153,10 +154,14 @@ class HttpTokenRefresher:
         return cipher.open(field, connection_id=credentials.connection_id, column=column)
 
     async def _ask(
-        self, provider: OAuthProvider, credentials: StoredCredentials, token: str
+        self,
+        exchange: "Exchange",
+        provider: OAuthProvider,
+        credentials: StoredCredentials,
+        token: str,
     ) -> Refreshed | Refused:
         asked_at = self._clock.now()  # A lifetime counts from here: rather too short than too long.
-        answer = await self._loaded_exchange().post(provider.request(token))
+        answer = await exchange.post(provider.request(token))
         if isinstance(answer, Lost):
             return unanswered(answer, provider=provider.label)
         found = verdict(provider.shape.explain, answer, self._clock.now())
@@ -210,7 +215,7 @@ class HttpTokenRefresher:
     def _loaded_exchange(self) -> "Exchange":
         if self._exchange is None:
             # httpx takes 280 ms to load, and most ticks send nothing.
-            from clearlift_adapters.oauth.exchange import Exchange  # noqa: PLC0415
+            from clearlift_adapters.oauth.exchange import Exchange  # noqa: PLC0415  see above
 
             self._exchange = Exchange(
                 deadline_ms=self._deadline_ms, send_within_ms=self._send_within_ms

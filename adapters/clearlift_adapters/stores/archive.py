@@ -16,7 +16,7 @@ _ALL: Final = tuple(bind(_SQL, name) for name in ("entries", "projections", "job
 _OF_ONE: Final = tuple(
     bind(_SQL, name, "connection_id") for name in ("entries_of", "projections_of", "jobs_of")
 )
-_POSITIONS: Final = bind(_SQL, "positions")
+POSITIONS: Final = bind(_SQL, "positions")
 _FORGET: Final = bind(_SQL, "forget")
 _REMEMBER: Final = bind(
     _SQL,
@@ -60,7 +60,7 @@ class SqliteArchive:
                     yield history
 
     async def positions(self) -> tuple[int, int]:
-        [(count, highest)] = await self._db.read(_POSITIONS)
+        [(count, highest)] = await self._db.read(POSITIONS)
         return count, highest
 
     async def rebuild(self, fold: Fold) -> int:
@@ -103,12 +103,13 @@ async def _merged(tables: Sequence[AsyncIterator[Row]]) -> AsyncIterator[History
                 continue
             found.append(head[1])
             heads[number] = await anext(groups[number], None)
-        yield _history(connection_id, *found)
+        yield history(connection_id, *found)
 
 
-def _history(
+def history(
     connection_id: str, entries: list[Row], projections: list[Row], jobs: list[Row]
 ) -> History:
+    """Return a connection's history from its rows of the three tables."""
     projection = projections[0] if projections else None
     return History(
         connection_id,

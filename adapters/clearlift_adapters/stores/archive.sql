@@ -43,11 +43,11 @@ ORDER BY rowid;
 
 -- name: positions
 SELECT
-  (SELECT count(*) FROM outbox),
+  (SELECT count(*) FROM outbox) AS entries,
   max(
     coalesce((SELECT max(position) FROM outbox), 0),
     coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0)
-  );
+  ) AS highest;
 
 -- name: forget
 DELETE FROM connection_state;

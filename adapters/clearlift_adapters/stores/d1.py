@@ -8,8 +8,10 @@ more than a statement, so whatever is waiting when one request ends goes togethe
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Sequence
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final
 
 import msgspec
 
@@ -17,8 +19,6 @@ from clearlift_adapters.cloudflare.api import CloudflareApi
 from clearlift_adapters.cloudflare.errors import StatementError
 from clearlift_adapters.stores.queries import Query
 from clearlift_adapters.stores.sql import RefusedError, Row, Step, Value
-
-T = TypeVar("T")
 
 STATEMENTS_MAX: Final = 50  # A request.
 REQUEST_BYTES_MAX: Final = 8_000_000
@@ -42,7 +42,7 @@ class _Meta(msgspec.Struct):
 class Outcome(msgspec.Struct):
     """What one statement came to."""
 
-    results: list[dict[str, Value]] = []
+    results: list[dict[str, str | int | float | list[int] | None]] = []
     meta: _Meta = _Meta()
 
 
@@ -81,6 +81,7 @@ def _parts(rows: Sequence[Sequence[Value]]) -> list[str]:
 class _Work(msgspec.Struct):
     statements: list[Statement]
     done: "asyncio.Future[list[Outcome]]"
+    alone: bool = False  # Something that was sent together with it was refused.
 
 
 class D1Database:
@@ -88,12 +89,12 @@ class D1Database:
 
     def __init__(self, api: CloudflareApi, database: str) -> None:
         self._api, self._path = api, f"d1/database/{database}/query"
-        self._waiting: list[_Work] = []
-        self._pump: asyncio.Task[None] | None = None
+        self._waiting: deque[_Work] = deque()
+        self._under_way: asyncio.Task[list[Outcome]] | None = None
 
     async def read(self, query: Query, *parameters: Value) -> list[Row]:
         [outcome] = await self._done([reading(query, parameters)])
-        return [tuple(row.values()) for row in outcome.results]
+        return [tuple(map(_value, row.values())) for row in outcome.results]
 
     async def write(self, steps: Sequence[Step]) -> list[int]:
         parts = [writing(query, rows) for query, rows in steps]
@@ -105,47 +106,42 @@ class D1Database:
             return []
         done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Work(statements, done))
-        if self._pump is None or self._pump.done():
-            self._pump = asyncio.create_task(self._work())
+        if self._under_way is None:
+            # Whoever else has something by the end of this turn of the loop goes along.
+            asyncio.get_running_loop().call_soon(self._start)
         return await done
 
-    async def _work(self) -> None:
-        while self._waiting:
-            together = self._together()
-            try:
-                outcomes = iter(await self._send([s for work in together for s in work.statements]))
-            except RefusedError as exc:
-                await self._apart(together, exc)
-            except Exception as exc:  # noqa: BLE001  it belongs to whoever waits for the answer
-                for work in together:
-                    _fail(work, exc)
-            else:
-                for work in together:
-                    _succeed(work, [next(outcomes) for _ in work.statements])
+    def _start(self) -> None:
+        if self._under_way is not None or not self._waiting:
+            return
+        together = self._together()
+        statements = [each for work in together for each in work.statements]
+        self._under_way = asyncio.create_task(self._send(statements))
+        self._under_way.add_done_callback(partial(self._finish, together))
+
+    def _finish(self, together: Sequence[_Work], task: "asyncio.Task[list[Outcome]]") -> None:
+        """Give each its own; what was refused together goes again, one by one: one is to blame."""
+        self._under_way = None
+        refused = None if task.cancelled() else task.exception()
+        if isinstance(refused, RefusedError) and len(together) > 1:
+            self._waiting.extendleft(
+                _Work(work.statements, work.done, alone=True) for work in reversed(together)
+            )
+        else:
+            _settle(together, task)
+        self._start()
 
     def _together(self) -> list[_Work]:
         """Take what fits into one request, in the order in which it came."""
-        together: list[_Work] = []
-        count = size = 0
-        for work in self._waiting:
-            count += len(work.statements)
-            size += sum(len(s.sql) + len(s.params[0]) for s in work.statements)
-            if together and (count > STATEMENTS_MAX or size > REQUEST_BYTES_MAX):
+        together = [self._waiting.popleft()]
+        count, size = _extent(together[0])
+        while self._waiting and not together[-1].alone and not self._waiting[0].alone:
+            more, larger = _extent(self._waiting[0])
+            count, size = count + more, size + larger
+            if count > STATEMENTS_MAX or size > REQUEST_BYTES_MAX:
                 break
-            together.append(work)
-        del self._waiting[: len(together)]
+            together.append(self._waiting.popleft())
         return together
-
-    async def _apart(self, together: list[_Work], exc: RefusedError) -> None:
-        """Send one by one what was refused together: only one of them is to blame."""
-        if len(together) == 1:
-            _fail(together[0], exc)
-            return
-        for work in together:
-            try:
-                _succeed(work, await self._send(work.statements))
-            except Exception as error:  # noqa: BLE001  as above
-                _fail(work, error)
 
     async def _send(self, statements: Sequence[Statement]) -> list[Outcome]:
         body = {"batch": statements} if len(statements) > 1 else msgspec.to_builtins(statements[0])
@@ -157,14 +153,25 @@ class D1Database:
         return _OUTCOMES.decode(result)
 
 
-def _succeed(work: _Work, outcomes: list[Outcome]) -> None:
-    if not work.done.cancelled():
-        work.done.set_result(outcomes)
+def _settle(together: Sequence[_Work], task: "asyncio.Task[list[Outcome]]") -> None:
+    exc = asyncio.CancelledError() if task.cancelled() else task.exception()
+    outcomes = iter(task.result() if exc is None else ())
+    for work in together:
+        if work.done.cancelled():
+            continue
+        if exc is None:
+            work.done.set_result([next(outcomes) for _ in work.statements])
+        else:
+            work.done.set_exception(exc)
 
 
-def _fail(work: _Work, exc: Exception) -> None:
-    if not work.done.cancelled():
-        work.done.set_exception(exc)
+def _extent(work: _Work) -> tuple[int, int]:
+    return len(work.statements), sum(len(s.sql) + len(s.params[0]) for s in work.statements)
+
+
+def _value(value: Value | list[int]) -> Value:
+    """Return a value as SQLite gives it: a blob comes as a list of its bytes."""
+    return bytes(value) if isinstance(value, list) else value
 
 
 def _json(value: object) -> str:

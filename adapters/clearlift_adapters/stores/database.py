@@ -40,6 +40,8 @@ T = TypeVar("T")
 BUSY_MS: Final = 60_000  # Longer than any transaction of ours, shorter than a tick.
 _NOT_UTF8: Final = "Could not decode to UTF-8"
 _CHUNK: Final = 500  # Rows a thread hop brings; a hop costs as much as reading some fifty.
+_BEGIN: Final = {"DEFERRED": "BEGIN DEFERRED", "IMMEDIATE": "BEGIN IMMEDIATE"}
+_JOURNALS: Final = {"wal": "PRAGMA journal_mode = WAL", "delete": "PRAGMA journal_mode = DELETE"}
 _PRAGMAS: Final = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
@@ -75,20 +77,20 @@ class SqliteDatabase:
             )
         _ensure_file(path, mode)
         uri = f"file:{quote(os.fsencode(path))}?mode={'rw' if mode == 'rwc' else mode}"
-        db = aiosqlite.Connection(lambda: _connect(uri), 64)
         with _translated(path):
-            await db
+            # Not in aiosqlite's thread: if it fails there, the thread may outlive the event loop.
+            raw = _connect(uri, busy_ms)
+        db = await aiosqlite.Connection(lambda: raw, 64)
         try:
             database = cls(db, path)
-            await database.prepare(mode, busy_ms)
+            await database.prepare(mode)
             yield database
         finally:
             await db.close()
 
-    async def prepare(self, mode: Mode, busy_ms: int) -> None:
+    async def prepare(self, mode: Mode) -> None:
         """Set what every connection of ours relies on."""
         with _translated(self.path):
-            await self._db.execute(f"PRAGMA busy_timeout = {busy_ms}")
             for pragma in _PRAGMAS:
                 await self._db.execute(pragma)
             if mode == "ro":
@@ -98,11 +100,14 @@ class SqliteDatabase:
 
     async def _choose_journal(self) -> None:
         wanted = "wal" if wal_is_safe() else "delete"
-        rows = await self._db.execute_fetchall("PRAGMA journal_mode")
-        if next(iter(rows))[0] == wanted:
+        [(mode,)] = _rows(await self._db.execute_fetchall("PRAGMA journal_mode"))
+        if mode == wanted:
             return
-        rows = await self._db.execute_fetchall(f"PRAGMA journal_mode = {wanted}")
-        mode = next(iter(rows))[0]
+        try:
+            [(mode,)] = _rows(await self._db.execute_fetchall(_JOURNALS[wanted]))
+        except sqlite3.OperationalError as exc:
+            if "locked" not in str(exc):  # By another process: then the journal stays as it is.
+                raise
         if mode == "wal" and not wal_is_safe():
             raise UnavailableError(
                 f"{self.path} is in WAL mode, which SQLite {sqlite3.sqlite_version} may corrupt, "
@@ -142,7 +147,7 @@ class SqliteDatabase:
         async with self._lock:
             with _translated(self.path):
                 try:
-                    await _to_the_end(self._db.execute(f"BEGIN {kind}"))
+                    await _to_the_end(self._db.execute(_BEGIN[kind]))
                     yield Moment(self._db, self._run)
                     await _to_the_end(self._db.commit())
                 except BaseException:
@@ -166,8 +171,13 @@ class SqliteDatabase:
     async def _run(self, query: Query, rows: Sequence[Sequence[Value]]) -> int:
         if not rows:
             return 0
-        cursor = await self._db.executemany(query.sql, rows)
-        changed = cursor.rowcount
+        if (
+            len(rows) == 1
+        ):  # Also what is no INSERT, UPDATE or DELETE: executemany takes only those.
+            cursor = await self._db.execute(query.sql, rows[0])
+        else:
+            cursor = await self._db.executemany(query.sql, rows)
+        changed = max(cursor.rowcount, 0)
         await cursor.close()
         return changed
 
@@ -214,11 +224,6 @@ class Moment:
         """Run one statement for every row; return how many rows of the database changed."""
         return await self._run(query, rows)
 
-    async def script(self, sql: str) -> None:
-        """Run the statements of a migration, one by one, for executescript would commit first."""
-        for statement in statements(sql):
-            await self._db.execute(statement)
-
 
 def statements(script: str) -> Iterator[str]:
     """Split a script where SQLite says that a statement is complete."""
@@ -255,8 +260,10 @@ def _ensure_file(path: Path, mode: Mode) -> None:
         raise UnavailableError(f"cannot create the database {path}: {exc.strerror}") from exc
 
 
-def _connect(uri: str) -> "sqlite3.Connection":
-    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+def _connect(uri: str, busy_ms: int) -> "sqlite3.Connection":
+    return sqlite3.connect(
+        uri, uri=True, timeout=busy_ms / 1000, isolation_level=None, check_same_thread=False
+    )
 
 
 @contextmanager

@@ -1,15 +1,19 @@
 -- What the worker needs beside the log: credentials, runs, leases. Times are milliseconds since 1970.
 
 -- name: all_refs
-SELECT rowid FROM platform_connections WHERE rowid > :after ORDER BY rowid LIMIT :limit;
+SELECT rowid AS ref FROM platform_connections WHERE rowid > :after ORDER BY rowid LIMIT :limit;
 
 -- name: credentials
-SELECT c.id, substr(c.credentials_encrypted, 1, 65536), substr(c.refresh_token_encrypted, 1, 65536)
+SELECT
+  c.id, substr(c.credentials_encrypted, 1, 65536) AS access,
+  substr(c.refresh_token_encrypted, 1, 65536) AS refresh
 FROM json_each(:connection_ids) AS r
 CROSS JOIN platform_connections AS c ON c.id = r.value;
 
 -- name: sample
-SELECT c.id, substr(c.credentials_encrypted, 1, 65536), substr(c.refresh_token_encrypted, 1, 65536)
+SELECT
+  c.id, substr(c.credentials_encrypted, 1, 65536) AS access,
+  substr(c.refresh_token_encrypted, 1, 65536) AS refresh
 FROM platform_connections AS c
 WHERE c.is_active = 1 AND c.credentials_encrypted IS NOT NULL
 LIMIT :limit;

@@ -1,7 +1,7 @@
 """The store in one SQLite file. The queries, with their reasons, are in store.sql."""
 
 from collections.abc import Sequence
-from itertools import count
+from itertools import count, groupby
 from typing import Final
 
 import msgspec
@@ -9,10 +9,11 @@ import msgspec
 from clearlift_adapters.credentials import StoredCredentials, StoredTokens
 from clearlift_adapters.stores.queries import bind, load
 from clearlift_adapters.stores.sql import Database, RefusedError, Row, Step, Value
+from clearlift_engine.decisions import completion
 from clearlift_engine.pacing import Gate
 from clearlift_engine.policy import Candidate, Schedule, iso
 from clearlift_engine.ports import Appended, Commit, Message, Plan, Waiting
-from clearlift_engine.stream import Stream
+from clearlift_engine.stream import Entry, Stream
 
 _SQL: Final = load("store.sql")
 _DUE: Final = bind(
@@ -32,6 +33,8 @@ _CANDIDATES: Final = bind(_SQL, "candidates", "refs")
 _REFS: Final = bind(_SQL, "refs", "connection_ids")
 _WAITING: Final = bind(_SQL, "waiting", "limit")
 _GATE: Final = bind(_SQL, "gate", "provider")
+_AHEAD: Final = bind(_SQL, "ahead", "connection_ids")
+_STREAMS: Final = bind(_SQL, "streams", "connection_ids")
 _AT: Final = bind(_SQL, "at", "rows")
 _WRITTEN: Final = bind(_SQL, "written", "rows")
 _MOVE_GATE: Final = bind(_SQL, "move_gate", "provider", "version", "moved_by", "gate")
@@ -215,6 +218,8 @@ class SqliteStore:
         }
         moved, entered = done["move_gate"], done["append_entry"]
         lost = set[str]() if entered else await self._not_written(commits)
+        if lost:
+            await self._complete(sorted(lost))
         return Appended(frozenset(lost | await self._not_at(commits)), gate_moved=moved)
 
     async def _not_written(self, commits: Sequence[Commit]) -> set[str]:
@@ -222,6 +227,23 @@ class SqliteStore:
         rows = [(draft.connection_id, draft.version, draft.hash) for draft in drafts]
         written = {row[0] for row in await self._db.read(_WRITTEN, _json(rows))}
         return {row[0] for row in rows} - written
+
+    async def _complete(self, connection_ids: Sequence[str]) -> None:
+        """Do the rest of what another worker's batch did in part: whoever loses to it mends it.
+
+        On SQLite there is never anything to mend, for there a batch is one transaction.
+        """
+        ids = _json(connection_ids)
+        entries = [Entry(*row) for row in await self._db.read(_AHEAD, ids)]
+        if not entries:
+            return
+        streams = {row[0]: Stream(*row) for row in await self._db.read(_STREAMS, ids)}
+        commits = [
+            completion(streams.get(connection_id, Stream(connection_id)), list(group))
+            for connection_id, group in groupby(entries, lambda entry: entry.connection_id)
+        ]
+        rows = [_columns(commit.after) for commit in commits]
+        await self._db.write([*_explained(commits), (_PROJECT, rows)])
 
     async def _not_at(self, commits: Sequence[Commit]) -> set[str]:
         """Return the streams that have moved, of those that only new tokens are stored for."""

@@ -71,7 +71,7 @@ ordered AS (
     organization_id
   FROM servable
 )
-SELECT ref, iif(expiring, platform, NULL)
+SELECT ref, iif(expiring, platform, NULL) AS expiring
 FROM (
   SELECT
     ref, platform, expiring, iif(expiring, expires_ms, synced_s) AS age,
@@ -87,11 +87,12 @@ LIMIT :limit;
 -- name: dead
 -- Connections that wait for their user, a page at a time; the fingerprints are compared in the adapter.
 SELECT
-  s.connection_id, c.rowid, c.platform, s.credentials,
-  substr(c.credentials_encrypted, 1, 65536), substr(c.refresh_token_encrypted, 1, 65536),
+  s.connection_id, c.rowid AS ref, c.platform, s.credentials,
+  substr(c.credentials_encrypted, 1, 65536) AS access,
+  substr(c.refresh_token_encrypted, 1, 65536) AS refresh,
   c.expires_at IS NOT NULL AND coalesce(
     CAST(round((julianday(iif(c.expires_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.expires_at, NULL)) - 2440587.5) * 86400000) AS INTEGER), 0
-  ) < :refresh_before_ms
+  ) < :refresh_before_ms AS expiring
 FROM connection_state AS s
 JOIN platform_connections AS c ON c.id = s.connection_id
 WHERE s.state = 'failed' AND s.retry_at IS NULL AND s.connection_id > :after AND c.is_active = 1
@@ -101,20 +102,21 @@ LIMIT :limit;
 -- name: candidates
 -- One row per open job, and one where there is none.
 SELECT
-  c.rowid, c.id, c.organization_id, c.platform, c.account_id, c.is_active = 1, c.sync_status,
-  CAST(round((julianday(iif(c.last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.last_synced_at, NULL)) - 2440587.5) * 86400000) AS INTEGER),
-  c.last_synced_at IS NOT NULL,
-  CAST(round((julianday(iif(c.expires_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.expires_at, NULL)) - 2440587.5) * 86400000) AS INTEGER),
-  c.expires_at IS NOT NULL,
-  CAST(round((julianday(iif(c.connected_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.connected_at, NULL)) - 2440587.5) * 86400000) AS INTEGER),
-  o.sync_interval * 1000,
-  j.id,
-  max(coalesce(unixepoch(iif(j.created_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', j.created_at, NULL)), 0), coalesce(unixepoch(iif(j.started_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', j.started_at, NULL)), 0)) * 1000,
-  iif(s.state = 'failed' AND s.retry_at IS NULL, substr(c.credentials_encrypted, 1, 65536), NULL),
-  iif(s.state = 'failed' AND s.retry_at IS NULL, substr(c.refresh_token_encrypted, 1, 65536), NULL),
+  c.rowid AS ref, c.id AS connection_id, c.organization_id, c.platform, c.account_id,
+  c.is_active = 1 AS is_active, c.sync_status,
+  CAST(round((julianday(iif(c.last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.last_synced_at, NULL)) - 2440587.5) * 86400000) AS INTEGER) AS last_synced_at,
+  c.last_synced_at IS NOT NULL AS has_last_synced,
+  CAST(round((julianday(iif(c.expires_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.expires_at, NULL)) - 2440587.5) * 86400000) AS INTEGER) AS expires_at,
+  c.expires_at IS NOT NULL AS has_expiry,
+  CAST(round((julianday(iif(c.connected_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.connected_at, NULL)) - 2440587.5) * 86400000) AS INTEGER) AS connected_at,
+  o.sync_interval * 1000 AS interval_ms,
+  j.id AS open_job_id,
+  max(coalesce(unixepoch(iif(j.created_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', j.created_at, NULL)), 0), coalesce(unixepoch(iif(j.started_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', j.started_at, NULL)), 0)) * 1000 AS open_job_since,
+  iif(s.state = 'failed' AND s.retry_at IS NULL, substr(c.credentials_encrypted, 1, 65536), NULL) AS access,
+  iif(s.state = 'failed' AND s.retry_at IS NULL, substr(c.refresh_token_encrypted, 1, 65536), NULL) AS refresh,
   s.state, s.version, s.hash, s.changed_at, s.job_id, s.lease_until, s.retry_at, s.failures,
   s.credentials, s.in_doubt,
-  c.scopes IS NOT NULL AND NOT json_valid(c.scopes)
+  c.scopes IS NOT NULL AND NOT json_valid(c.scopes) AS scopes_odd
 FROM json_each(:refs) AS r
 CROSS JOIN platform_connections AS c ON c.rowid = r.value
 LEFT JOIN connection_state AS s ON s.connection_id = c.id
@@ -123,7 +125,7 @@ LEFT JOIN sync_jobs AS j ON j.connection_id = c.id AND j.status IN ('pending', '
 ORDER BY r.key;
 
 -- name: refs
-SELECT c.rowid FROM json_each(:connection_ids) AS r
+SELECT c.rowid AS ref FROM json_each(:connection_ids) AS r
 CROSS JOIN platform_connections AS c ON c.id = r.value;
 
 -- name: waiting
@@ -258,6 +260,25 @@ ON CONFLICT (connection_id) DO UPDATE SET
   retry_at = excluded.retry_at, failures = excluded.failures, credentials = excluded.credentials,
   in_doubt = excluded.in_doubt, position = excluded.position
 WHERE excluded.version > connection_state.version;
+
+-- name: ahead
+-- Rows of the log that the projection does not know: what a batch that was done in part left behind.
+SELECT
+  o.position AS position, o.connection_id AS connection_id, o.version AS version,
+  o.transition AS transition, o.source AS source, o.target AS target,
+  o.occurred_at AS occurred_at, o.run_id AS run_id, o.job_id AS job_id, o.data AS data,
+  o.hash AS hash
+FROM json_each(:connection_ids) AS r
+LEFT JOIN connection_state AS s ON s.connection_id = r.value
+CROSS JOIN outbox AS o ON o.connection_id = r.value AND o.version > coalesce(s.version, 0)
+ORDER BY o.connection_id, o.version;
+
+-- name: streams
+SELECT
+  connection_id, state, version, hash, changed_at, job_id, lease_until, retry_at, failures,
+  credentials, in_doubt
+FROM json_each(:connection_ids) AS r
+CROSS JOIN connection_state AS s ON s.connection_id = r.value;
 
 -- name: at
 -- Which of these streams are where they were seen: [[connection_id, hash], …].

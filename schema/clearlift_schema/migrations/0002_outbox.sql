@@ -6,7 +6,9 @@
 --
 -- `connection_state` is the fold of the log and nothing else. It can be dropped and rebuilt from
 -- `outbox`, to the same bytes. All times are milliseconds since 1970, UTC.
-CREATE TABLE outbox (
+--
+-- IF NOT EXISTS everywhere: D1 does not promise that a file is applied whole, so it may come again.
+CREATE TABLE IF NOT EXISTS outbox (
   position      INTEGER PRIMARY KEY AUTOINCREMENT,  -- total order, 1, 2, 3 … without a gap
   connection_id TEXT    NOT NULL,                   -- platform_connections.id; outlives the connection
   version       INTEGER NOT NULL CHECK (version >= 1),  -- 1, 2, 3 … within the connection
@@ -23,20 +25,20 @@ CREATE TABLE outbox (
   CHECK ((version = 1) = (source IS NULL))
 ) STRICT;
 
-CREATE TRIGGER outbox_refuses_update BEFORE UPDATE ON outbox
+CREATE TRIGGER IF NOT EXISTS outbox_refuses_update BEFORE UPDATE ON outbox
 BEGIN SELECT RAISE(ABORT, 'outbox is append-only: rows are never changed'); END;
 
-CREATE TRIGGER outbox_refuses_delete BEFORE DELETE ON outbox
+CREATE TRIGGER IF NOT EXISTS outbox_refuses_delete BEFORE DELETE ON outbox
 BEGIN SELECT RAISE(ABORT, 'outbox is append-only: rows are never removed'); END;
 
 -- INSERT OR REPLACE removes rows without firing the trigger above, unless the database connection has
 -- recursive_triggers on. Not everybody's has.
-CREATE TRIGGER outbox_refuses_replace BEFORE INSERT ON outbox
+CREATE TRIGGER IF NOT EXISTS outbox_refuses_replace BEFORE INSERT ON outbox
 WHEN EXISTS (SELECT 1 FROM outbox WHERE position = NEW.position)
   OR EXISTS (SELECT 1 FROM outbox WHERE connection_id = NEW.connection_id AND version = NEW.version)
 BEGIN SELECT RAISE(ABORT, 'outbox is append-only: rows are never replaced'); END;
 
-CREATE TABLE connection_state (
+CREATE TABLE IF NOT EXISTS connection_state (
   connection_id TEXT    PRIMARY KEY,                -- platform_connections.id
   state         TEXT    NOT NULL
                 CHECK (state IN ('due', 'refreshing', 'job_created', 'enqueued', 'failed')),
@@ -53,9 +55,9 @@ CREATE TABLE connection_state (
 ) STRICT, WITHOUT ROWID;
 
 -- What waits for the relay, in the order of the log.
-CREATE INDEX connection_state_waiting ON connection_state (position) WHERE state = 'job_created';
+CREATE INDEX IF NOT EXISTS connection_state_waiting ON connection_state (position) WHERE state = 'job_created';
 
 -- What a dead worker left behind, and what waits for the user.
-CREATE INDEX connection_state_refreshing ON connection_state (lease_until) WHERE state = 'refreshing';
-CREATE INDEX connection_state_dead ON connection_state (connection_id)
+CREATE INDEX IF NOT EXISTS connection_state_refreshing ON connection_state (lease_until) WHERE state = 'refreshing';
+CREATE INDEX IF NOT EXISTS connection_state_dead ON connection_state (connection_id)
   WHERE state = 'failed' AND retry_at IS NULL;

@@ -1,0 +1,127 @@
+"""The archive over a database that answers requests: D1.
+
+A page is whole streams, as many as have EVENTS_AT_ONCE rows, and one batch reads all of it. So each
+stream is seen as of one moment, though not all of them as of the same.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+import msgspec
+
+from clearlift_adapters.stores.archive import POSITIONS, history
+from clearlift_adapters.stores.queries import bind, load
+from clearlift_adapters.stores.sql import Database, Row
+from clearlift_engine.ports import Fold, History
+
+_SQL: Final = load("paged.sql")
+_KNOWN: Final = bind(_SQL, "known", "after", "limit")
+_ENTRIES: Final = bind(_SQL, "entries_between", "first", "last")
+_PROJECTIONS: Final = bind(_SQL, "projections_between", "first", "last")
+_JOBS: Final = bind(_SQL, "jobs_between", "first", "last")
+_UNEXPLAINED: Final = bind(_SQL, "unexplained", "limit")
+_FORGET: Final = bind(_SQL, "forget_one")
+_REMEMBER: Final = bind(
+    _SQL,
+    "remember_one",
+    "connection_id",
+    "state",
+    "version",
+    "hash",
+    "changed_at",
+    "job_id",
+    "lease_until",
+    "retry_at",
+    "failures",
+    "credentials",
+    "in_doubt",
+    "position",
+)
+
+EVENTS_AT_ONCE: Final = 5_000
+STREAMS_AT_ONCE: Final = 500
+UNEXPLAINED_MAX: Final = 10_000
+
+
+class PagedArchive:
+    """The port Archive."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def histories(
+        self, connection_ids: Sequence[str] | None = None
+    ) -> AsyncIterator[History]:
+        unexplained = await self._db.read(_UNEXPLAINED, UNEXPLAINED_MAX)
+        pages = self._pages() if connection_ids is None else _each(sorted(set(connection_ids)))
+        end = ""
+        async for first, last in pages:
+            found = await self._between(first, last, unexplained)
+            for connection_id in sorted(found):
+                yield found[connection_id]
+            end = last
+        if connection_ids is None:  # What comes after all that the log knows.
+            rest = _by_id([row for row in unexplained if row[2] > end], 2)
+            for connection_id in sorted(rest):
+                yield history(connection_id, [], [], rest[connection_id])
+
+    async def positions(self) -> tuple[int, int]:
+        [(count, highest)] = await self._db.read(POSITIONS)
+        return count, highest
+
+    async def rebuild(self, fold: Fold) -> int:
+        """Rebuild page by page: on D1 no transaction can hold more."""
+        streams = 0
+        await self._db.write([(_FORGET, [()])])
+        async for found in self.histories():
+            if not found.entries:
+                continue
+            row = (*msgspec.structs.astuple(fold(found.entries)), found.entries[-1].position)
+            await self._db.write([(_REMEMBER, [row])])
+            streams += 1
+        return streams
+
+    async def _pages(self) -> AsyncIterator[tuple[str, str]]:
+        """Yield the first and the last id of each page; together they leave out no id there is."""
+        first, after = "", None
+        while rows := await self._db.read(_KNOWN, after, STREAMS_AT_ONCE):
+            events = 0
+            for connection_id, version in rows:
+                events += version
+                after = connection_id
+                if events >= EVENTS_AT_ONCE or connection_id == rows[-1][0]:
+                    yield first, connection_id
+                    first, events = _next(connection_id), 0
+
+    async def _between(
+        self, first: str, last: str, unexplained: Sequence[Row]
+    ) -> dict[str, History]:
+        entries, projections, jobs = await asyncio.gather(
+            *(self._db.read(query, first, last) for query in (_ENTRIES, _PROJECTIONS, _JOBS))
+        )
+        jobs += [row for row in unexplained if first <= row[2] <= last]
+        tables = [_by_id(entries, 1), _by_id(projections, 0), _by_id(jobs, 2)]
+        return {
+            connection_id: history(
+                connection_id, *(table.get(connection_id, []) for table in tables)
+            )
+            for connection_id in {key for table in tables for key in table}
+        }
+
+
+def _next(text: str) -> str:
+    """Return the text that comes right after `text` in the order of bytes."""
+    return text + "\0"
+
+
+def _by_id(rows: Sequence[Row], column: int) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row[column], []).append(row)
+    return found
+
+
+async def _each(connection_ids: Sequence[str]) -> AsyncIterator[tuple[str, str]]:
+    for connection_id in connection_ids:
+        yield connection_id, connection_id
