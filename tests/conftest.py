@@ -1,12 +1,15 @@
 """Fixtures: a database and a queue of each kind, and what else every test takes as given."""
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.broker import BROKERS, Broker
-from tests.world import WORLDS, World, sqlite_template
+from tests.workerd.cloudflare import Cloudflare, cloudflare
+from tests.workerd.npm import MissingError, install, node
+from tests.world import WORLDS, World, d1_world, sqlite_template
 
 
 @pytest.fixture(scope="session")
@@ -17,12 +20,29 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture(params=sorted(WORLDS))
+@pytest.fixture(scope="session")
+def workerd() -> Iterator[Cloudflare]:
+    """Run workerd for the whole session: D1 and Queues as they are, behind Cloudflare's API."""
+    try:
+        install()
+    except MissingError as exc:
+        if "CI" in os.environ:
+            pytest.fail(f"CI must have workerd: {exc}")
+        pytest.skip(str(exc))
+    with cloudflare(node()) as running:
+        yield running
+
+
+@pytest.fixture(params=[*sorted(WORLDS), "d1"])
 async def world(
     request: pytest.FixtureRequest, tmp_path: Path, empty_database: Path
 ) -> AsyncIterator[World]:
     """Open one database of each kind in turn, with every port over it."""
-    async with WORLDS[request.param](empty_database, tmp_path) as opened:
+    if request.param == "d1":
+        opening = d1_world(request.getfixturevalue("workerd"))
+    else:
+        opening = WORLDS[request.param](empty_database, tmp_path)
+    async with opening as opened:
         yield opened
 
 

@@ -1,6 +1,6 @@
 """One database with every port over it, for each adapter that there is.
 
-A new database adapter is one more entry in WORLDS, and passes the suites in tests/conformance.
+A new database adapter is one more world here, and passes the suites in tests/conformance.
 """
 
 import asyncio
@@ -12,10 +12,13 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
+from clearlift_adapters.backend import Cloudflare as Cloudflared
 from clearlift_adapters.backend import open_backend
+from clearlift_adapters.clock import SystemClock
 from clearlift_adapters.migrations import migrate
 from clearlift_adapters.queues.inbox import Inbox
 from clearlift_adapters.queues.memory import MemoryInbox, MemorySameTransactionQueue
+from clearlift_adapters.queues.sqlite import SqliteQueue
 from clearlift_adapters.stores.library import sqlite3
 from clearlift_adapters.stores.memory import (
     MemoryArchive,
@@ -28,6 +31,8 @@ from clearlift_adapters.stores.memory import (
 )
 from clearlift_engine.ports import Archive, Journal, Leases, NewId, Queue, Store, Survey, Vault
 from tests.seed import MemoryTables, Seed, SqliteTables
+from tests.workerd.cloudflare import Cloudflare
+from tests.workerd.tables import D1Tables
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,27 @@ async def sqlite_world(empty: Path, folder: Path) -> AsyncGenerator[World]:
             )
 
 
+@asynccontextmanager
+async def d1_world(running: Cloudflare) -> AsyncGenerator[World]:
+    stage = running.stage()
+    access = Cloudflared(running.tokens.token, running.base_url, SystemClock())
+    with D1Tables(running, stage) as tables:
+        async with open_backend(stage.database_url, stage.queue_url, cloudflare=access) as backend:
+            await migrate(backend.db)
+            queue = SqliteQueue(backend.db, counted_ids("lease"))  # Its table is there, unused.
+            yield World(
+                Seed(tables),
+                backend.store,
+                backend.survey,
+                backend.vault,
+                backend.journal,
+                backend.leases,
+                backend.archive,
+                queue,
+                queue,
+            )
+
+
 def sqlite_template(file: Path) -> None:
     """Make a database with all migrations and no rows, to be copied."""
 
@@ -101,4 +127,7 @@ def sqlite_template(file: Path) -> None:
     asyncio.run(make())
 
 
-WORLDS: Final[Mapping[str, OpenWorld]] = {"memory": memory_world, "sqlite": sqlite_world}
+WORLDS: Final[Mapping[str, OpenWorld]] = {
+    "memory": memory_world,
+    "sqlite": sqlite_world,
+}  # And d1_world, which takes a running Cloudflare.

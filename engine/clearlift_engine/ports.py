@@ -365,7 +365,7 @@ class History(msgspec.Struct, frozen=True):
     entries: Sequence[Entry]  # In the order of their versions.
     projection: Stream | None
     position: int | None  # Of the newest event, as the projection has it.
-    jobs: Sequence[JobState]
+    jobs: Sequence[JobState]  # All that say they are ours; others' may be left out.
 
 
 Fold = Callable[[Sequence[Entry]], Stream]
@@ -376,7 +376,8 @@ class Archive(Protocol):
 
     def histories(self, connection_ids: Sequence[str] | None = None) -> AsyncIterator[History]:
         """Yield every connection that any of the three tables knows, ordered by id (by its UTF-8
-        bytes), as of one moment and in bounded memory.
+        bytes), each as of one moment, and in bounded memory; all as of the same moment where the
+        database can hold one.
         """
         ...
 

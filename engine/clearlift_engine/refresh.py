@@ -35,7 +35,9 @@ from clearlift_engine.policy import Candidate, Due, assess
 from clearlift_engine.ports import Appended, Provider, Refreshed, Refused
 from clearlift_engine.run import Run
 
-SENDING_MAX: Final = 10  # Requests under way at once: httpx slows down above that.
+# Requests under way at once to one provider: httpx slows down above that. Not to all of them
+# together, or one that never answers would keep the others waiting until their slots are gone.
+SENDING_MAX: Final = 10
 GROUP: Final = 2 * SENDING_MAX  # Refreshes claimed at a time: more would wait past their slots.
 LATENESS_MAX_MS: Final = 10_000  # A slot that was over this long ago is not used any more.
 LEASE_MS: Final = 60_000  # From the slot on: longer than two requests and the wait between them.
@@ -51,13 +53,12 @@ async def refresh_all(run: Run, expiring: Mapping[str, Sequence[int]]) -> None:
     Raises:
         UnavailableError: the database went away; new tokens that it could not take are in rescue.
     """
-    sending = asyncio.Semaphore(SENDING_MAX)
     async with Committer(run) as committer:
         await _bring_home(run, committer)
         async with asyncio.TaskGroup() as lanes:
             for platform, refs in expiring.items():
                 provider = run.providers[platform]
-                lane = Lane(run, provider, refs, sending, committer)
+                lane = Lane(run, provider, refs, committer)
                 lanes.create_task(lane.serve())
     if committer.broken is not None:
         raise committer.broken
@@ -74,16 +75,11 @@ class Lane:
     """The refreshes of one provider in one run."""
 
     def __init__(
-        self,
-        run: Run,
-        provider: Provider,
-        refs: Sequence[int],
-        sending: asyncio.Semaphore,
-        committer: Committer,
+        self, run: Run, provider: Provider, refs: Sequence[int], committer: Committer
     ) -> None:
         self._run, self._provider = run, provider
         self._refs = deque(refs)
-        self._sending, self._committer = sending, committer
+        self._sending, self._committer = asyncio.Semaphore(SENDING_MAX), committer
         self._judge = Judge(run, provider, committer)
         self._asking: set[asyncio.Task[None]] = set()
         self._probing = self._leaving = False

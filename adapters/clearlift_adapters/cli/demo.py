@@ -1,10 +1,11 @@
 """`demo`: a simulated day on a throw-away database, and what it shows.
 
-It is the one command that looks at no setting: what it needs it makes itself, so that it behaves
-the same everywhere and touches nothing that is there.
+It is the one command that looks at no setting: what it needs it makes itself, so that it goes the
+same way everywhere and touches nothing that is there.
 """
 
 import asyncio
+import os
 import shlex
 import shutil
 import sys
@@ -12,7 +13,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 import click
 
@@ -20,18 +20,22 @@ from clearlift_adapters.cli import exits
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import print_json, print_line
 from clearlift_adapters.demo.day import Hour, live
-from clearlift_adapters.demo.story import EACH_SHARE_HAS_ONE
-from clearlift_adapters.demo.summary import DemoReport, Summary, Totals, summarise
+from clearlift_adapters.demo.stage import url_of
+from clearlift_adapters.demo.story import FEWEST, TICK_MINUTES
+from clearlift_adapters.demo.summary import Condition, DemoReport, Summary, Totals, summarise
 from clearlift_engine.policy import iso
 
 FILE: Final = "demo.db"
-_MOST: Final = 20_000
+MOST: Final = 5_000
+
+_CELL: Final = "  "
+_STYLES: Final = {"ok": "green", "NOT OK": "bold red", "failed": "red"}
 
 
 @click.command("demo", cls=Command)
 @click.option(
     "--connections",
-    type=click.IntRange(EACH_SHARE_HAS_ONE, _MOST),
+    type=click.IntRange(FEWEST, MOST),
     default=300,
     show_default=True,
     metavar="N",
@@ -41,18 +45,19 @@ _MOST: Final = 20_000
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help=f"Leave the database there, as {FILE}.  [default: a temporary directory]",
+    help=f"Leave the database there, as {FILE}; by default in a temporary directory.",
 )
 @click.pass_obj
 def command(flags: Flags, *, connections: int, keep: Path | None) -> int:
     """Show the whole thing on this machine in seconds: no key, no network, no configuration.
 
     A day of ticks, relays and a consumer passes over some hundred connections in every condition,
-    with providers on loopback that fail, throttle and rotate. The database it leaves can be looked
-    at with the other commands.
+    with providers on loopback that fail, throttle and rotate. The database that is left can be
+    looked at with the other commands.
     """
     if flags.values or flags.config is not None:
         raise click.UsageError("demo makes a database of its own; --keep DIR says where")
+    _forget_the_network()
     folder = _folder(keep)
     try:
         summary = asyncio.run(_demonstrate(flags, folder / FILE, connections))
@@ -71,6 +76,13 @@ async def _demonstrate(flags: Flags, file: Path, connections: int) -> Summary:
     note = flags.log.note if flags.verbosity > 0 else _silence
     watch: Callable[[Hour], None] = _progress if sys.stderr.isatty() else _silence
     return await summarise(file, await live(file, connections, note=note, on_hour=watch))
+
+
+def _forget_the_network() -> None:
+    """Forget proxies and certificates: nothing leaves this machine, so nothing of them can hurt."""
+    for name in list(os.environ):
+        if name.upper().endswith("_PROXY") or name.startswith("SSL_CERT_"):
+            del os.environ[name]
 
 
 def _folder(keep: Path | None) -> Path:
@@ -94,57 +106,80 @@ def _silence(*_: object, **__: object) -> None:
 
 def _progress(hour: Hour) -> None:
     """Write a line for each hour, for somebody who sits before a terminal."""
-    says = "; ".join(hour.incidents)
     line = (
-        f"{_clock(iso(hour.begins_at))}  {hour.jobs:5} jobs {hour.refreshed:5} refreshed "
-        f"{hour.failed:5} failed {hour.deferred:5} deferred  {says}"
+        f"{_time(iso(hour.begins_at))} {hour.jobs:6} jobs {hour.refreshed:6} refreshed "
+        f"{hour.failed:4} failed {hour.deferred:4} deferred  {'; '.join(hour.incidents)}"
     )
     click.echo(line.rstrip(), err=True)
 
 
 def _tell(summary: Summary) -> None:
     report = summary.report
-    print_line("")
-    print_line(
-        f"A day of {report.totals.connections} connections: {report.starts_at} to "
-        f"{report.ends_at}, {report.ticks} ticks, in {report.duration_ms / 1000:.1f} s"
-    )
-    _table("What happened", [], ((_clock(each.at), each.what) for each in report.incidents))
+    for line in _introduction(report):
+        print_line(line)
+    _table("What happened", (), ((_time(each.at), each.what) for each in report.incidents))
     _table(
         "What the worker did",
-        ["platform", *_HEADINGS],
+        ("platform", "connections", "jobs", "delivered", "refreshed", "failures"),
         [
             *((name, *_row(totals)) for name, totals in report.platforms.items()),
             ("all", *_row(report.totals)),
         ],
     )
+    print_line(
+        f"{_CELL}{report.deferred} times a refresh was put off: the provider was down or throttling"
+    )
     _table(
         "Why connections failed",
-        ["platform", "why", "connections", "times"],
-        ((f.platform, f.message, f.connections, f.times) for f in report.failures),
+        ("platform", "connections", "times", "why"),
+        ((f.platform, f.connections, f.times, f.message) for f in report.failures),
     )
     _table(
         "In what condition they were, and what became of them",
-        ["platform", "condition", *_HEADINGS, "in the end"],
-        ((c.platform, c.condition, *_row(c.totals), c.at_the_end) for c in report.conditions),
+        ("platform", "condition", "number", "jobs", "refreshed", "failures", "in the end"),
+        (_outcome(each) for each in report.conditions),
     )
     _table(
-        f"The life of {report.example}",
-        ["at", "transition", "to", "why"],
-        ((_clock(iso(x.occurred_at)), x.transition, x.target, x.sentence) for x in summary.life),
+        f"The life of one of them, {report.example}",
+        ("at", "transition", "now", "why"),
+        ((_time(iso(x.occurred_at)), x.transition, x.target, x.sentence) for x in summary.life),
     )
+    _conclude(report)
+
+
+def _introduction(report: DemoReport) -> Sequence[str]:
+    number = report.totals.connections
+    return (
+        "",
+        f"A day in {report.duration_ms / 1000:.1f} s: {report.starts_at} to {report.ends_at}",
+        "",
+        f"Every {TICK_MINUTES} minutes a tick looked which of {number} connections were due,",
+        "renewed tokens that were about to expire, at token endpoints on this machine, and made a",
+        "job for each; a relay put one message for each job into the queue; a consumer did the",
+        "jobs. Connections, users and providers are made up, all else is what runs in production.",
+    )
+
+
+def _conclude(report: DemoReport) -> None:
     _table(
         "What was checked",
-        [],
+        (),
         (("ok" if each.ok else "NOT OK", each.what, each.seen) for each in report.checks),
     )
-    _invite(report)
+    print_line("")
+    print_line("Look at it yourself (the key to its tokens is gone)")
+    database = shlex.quote(url_of(Path(report.database)))
+    for rest in (
+        "connections list",
+        "queue list",
+        "tick --dry-run",
+        "replay",
+        shlex.join(("replay", report.example)),
+    ):
+        print_line(f"{_CELL}clearlift-cron --database {database} {rest}")
 
 
-_HEADINGS: Final = ("connections", "jobs", "delivered", "refreshed", "failures")
-
-
-def _row(totals: Totals) -> tuple[int, ...]:
+def _row(totals: Totals) -> Sequence[int]:
     return (
         totals.connections,
         totals.jobs,
@@ -154,54 +189,55 @@ def _row(totals: Totals) -> tuple[int, ...]:
     )
 
 
-def _invite(report: DemoReport) -> None:
-    url = shlex.quote(f"sqlite:///{quote(report.database)}")
-    print_line("")
-    print_line("Look at it yourself")
-    for rest in (
-        "connections list",
-        "queue list",
-        "replay",
-        shlex.join(["replay", report.example]),
-        "tick --dry-run",
-    ):
-        print_line(f"  clearlift-cron --database {url} {rest}")
-    print_line(f"digest {report.replay.digest}")
+def _outcome(each: Condition) -> Sequence[object]:
+    total = each.totals
+    return (
+        each.platform,
+        each.condition,
+        total.connections,
+        total.jobs,
+        total.refreshed,
+        total.failed,
+        each.at_the_end,
+    )
 
 
-def _clock(at: str) -> str:
+def _time(at: str) -> str:
     """Return the hours and minutes of an ISO 8601 time."""
     return at[11:16]
 
 
 def _table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table under a title; numbers stand on the right."""
+    cells = [list(row) for row in rows]
     print_line("")
-    cells = [[str(value) for value in row] for row in rows]
     if sys.stdout.isatty():
         _draw(title, headings, cells)
         return
     print_line(title)
-    lines = [[*headings], *cells] if headings else cells
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines: list[Sequence[object]] = [headings, *cells] if headings else [*cells]
+    widths = [max(len(str(value)) for value in column) for column in zip(*lines, strict=True)]
+    numeric = [isinstance(value, int) for value in cells[-1]]
     for line in lines:
-        padded = (text.ljust(width) for text, width in zip(line, widths, strict=True))
-        print_line(f"  {'  '.join(padded)}".rstrip())
+        padded = (
+            str(value).rjust(width) if on_the_right else str(value).ljust(width)
+            for value, width, on_the_right in zip(line, widths, numeric, strict=True)
+        )
+        print_line(f"{_CELL}{_CELL.join(padded)}".rstrip())
 
 
-def _draw(title: str, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+def _draw(title: str, headings: Sequence[str], cells: Sequence[Sequence[object]]) -> None:
     from rich.console import Console  # noqa: PLC0415  for a terminal only
-    from rich.padding import Padding  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.padding import Padding  # noqa: PLC0415  so is this
+    from rich.table import Table  # noqa: PLC0415  and this
+    from rich.text import Text  # noqa: PLC0415  and this
 
+    table = Table(box=None, pad_edge=False, show_header=bool(headings), header_style="dim")
+    for number, value in enumerate(cells[-1]):
+        heading = headings[number] if headings else ""
+        table.add_column(heading, justify="right" if isinstance(value, int) else "left")
+    for row in cells:
+        table.add_row(*(Text(str(value), style=_STYLES.get(str(value), "")) for value in row))
     console = Console(highlight=False)
     console.print(Text(title, style="bold"))
-    table = Table(box=None, pad_edge=False, show_header=bool(headings), header_style="dim")
-    for number in range(len(cells[0])):
-        table.add_column(headings[number] if headings else "", overflow="fold")
-    for row in cells:
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    console.print(Padding(table, (0, 0, 0, 2)))
-
-
-_STYLES: Final = {"ok": "green", "NOT OK": "bold red", "failed": "red"}
+    console.print(Padding(table, (0, 0, 0, len(_CELL))))

@@ -1,7 +1,7 @@
 """What must be true after the day, asked of the file that is left and of those who were there.
 
-Nothing here takes the worker's word for it: the providers say how they were asked, the consumer what
-it got, and the database is read by queries of its own.
+Nothing here takes the worker's word for it: the providers say how they were asked, the consumer
+what it got, and the database is read by queries of its own.
 """
 
 from collections import Counter
@@ -12,8 +12,9 @@ from typing import Final
 import msgspec
 
 from clearlift_adapters.demo.api_worker import ApiWorker
-from clearlift_adapters.demo.day import SCHEDULE, TICK_MS, Ledger
+from clearlift_adapters.demo.day import Ledger
 from clearlift_adapters.demo.provider import MARK, Ending, Providers
+from clearlift_adapters.demo.stage import SCHEDULE, TICK_MS
 from clearlift_adapters.stores.queries import Query
 from clearlift_adapters.stores.sql import Database
 from clearlift_engine.policy import HOUR_MS
@@ -56,7 +57,9 @@ class Check(msgspec.Struct, frozen=True):
     seen: str
 
 
-async def check_all(db: Database, ledger: Ledger, replayed: ReplayReport) -> Sequence[Check]:
+async def check_all(
+    db: Database, file: Path, ledger: Ledger, replayed: ReplayReport
+) -> Sequence[Check]:
     """Return every check, whatever came of it."""
     return [
         _one_open_job(ledger),
@@ -67,7 +70,7 @@ async def check_all(db: Database, ledger: Ledger, replayed: ReplayReport) -> Seq
         _spent_tokens(ledger.providers),
         _paces(ledger.providers),
         _left_alone(ledger.providers),
-        _nothing_in_clear(db.path),
+        _nothing_in_clear(file),
         _replayed(replayed),
     ]
 
@@ -104,7 +107,7 @@ async def _one_message_a_job(db: Database) -> Check:
 
 async def _one_effect_a_job(db: Database, ledger: Ledger) -> Check:
     consumer = ledger.consumer
-    states = dict(await db.read(_JOB_ROWS))
+    states: dict[str, str] = dict(await db.read(_JOB_ROWS))
     waiting = {row[0] for row in await db.read(_UNDELIVERED)}
     ended = {job_id for job_id, state in states.items() if state in {"completed", "failed"}}
     ok = (
@@ -177,7 +180,8 @@ def _left_alone(providers: Providers) -> Check:
 def _nothing_in_clear(path: Path) -> Check:
     files = sorted(path.parent.glob(f"{path.name}*"))
     found = [file.name for file in files if file.is_file() and _contains(file, MARK.encode())]
-    seen = f"{MARK}… is nowhere in {path.name}" if not found else f"but in {', '.join(found)}"
+    size = sum(file.stat().st_size for file in files if file.is_file())
+    seen = f"searched {size // 1024} KiB" if not found else f"found in {', '.join(found)}"
     return Check("no token is stored in the clear", not found, seen)
 
 

@@ -63,7 +63,10 @@ _NOT_SYNCED: Final = Query(
 )
 _GIVE_BACK: Final = Query(
     "give_back",
-    "UPDATE sync_jobs SET status = 'pending', started_at = NULL WHERE id = ?1 AND status = 'running'",
+    """
+    UPDATE sync_jobs SET status = 'pending', started_at = NULL
+    WHERE id = ?1 AND status = 'running'
+    """,
 )
 _PENDING_AGAIN: Final = Query(
     "pending_again", "UPDATE platform_connections SET sync_status = 'pending' WHERE id = ?1"

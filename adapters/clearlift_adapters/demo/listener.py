@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server on loopback that takes forms: what the demo's token endpoint listens with."""
+"""A small HTTP/1.1 server on loopback that takes forms: the ears of the demo's token endpoints."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping

@@ -120,10 +120,8 @@ class Providers:
         return None if ending == "lost" else reply
 
     def _ending(self, platform: str, form: Form, token: str, now_ms: int) -> Ending:
-        if platform in self._down:
-            return "down"
-        if now_ms < self._throttled_until[platform]:
-            return "throttled"
+        if platform in self._down or now_ms < self._throttled_until[platform]:
+            return "down" if platform in self._down else "throttled"
         client_id = form.get("client_key" if platform == "tiktok" else "client_id")
         if (client_id, form.get("client_secret")) != (CLIENT.client_id, CLIENT.client_secret):
             return "stranger"

@@ -67,17 +67,17 @@ CAST: Final[Sequence[Part]] = (
     # Those whose grant ends today, see below.
     Part(name="example", platform="google", count=1, synced=(-600, -600), expires=(-540, -540),
          interval_s=6 * 3600,
-         says="consent withdrawn, given again later (its life is told below)"),
+         says="consent withdrawn, given again (its life is below)"),
     Part(name="revoked", platform="google", count=2, expires=(-60, 60),
-         says="consent withdrawn, given again later"),
+         says="consent withdrawn, given again"),
     Part(name="revoked", platform="facebook", count=2, expires=(330, 420),
-         says="consent withdrawn, given again later"),
+         says="consent withdrawn, given again"),
     Part(name="revoked", platform="tiktok", count=2, expires=(330, 420),
-         says="consent withdrawn, given again later"),
+         says="consent withdrawn, given again"),
     Part(name="left", platform="google", count=2, expires=(-60, 60), served=False,
          says="consent withdrawn for good"),
     Part(name="lost_answer", platform="tiktok", count=1, expires=(250, 260),
-         says="an answer with a rotated token was lost, user reconnects"),
+         says="answer with a rotated token lost, reconnected"),
     Part(name="throttled", platform="facebook", count=4, expires=(118, 140),
          says="60-day token that ends while Facebook throttles"),
 
@@ -164,16 +164,16 @@ class Incident(msgspec.Struct, frozen=True):
 THROTTLED_MINUTES: Final = 40
 
 INCIDENTS: Final[Sequence[Incident]] = (
-    Incident(120, "facebook_throttles", "Facebook wants no more requests for 40 minutes"),
+    Incident(120, "facebook_throttles", "Facebook wants no more requests for a while"),
     Incident(240, "tiktok_answer_lost", "TikTok's answer with a rotated token gets lost"),
-    Incident(300, "consent_withdrawn", "nine users withdraw their consent"),
+    Incident(300, "consent_withdrawn", "some users withdraw their consent"),
     Incident(420, "google_down", "Google's token endpoint goes down"),
     Incident(570, "google_up", "Google's token endpoint is back"),
-    Incident(660, "reconnected", "eight users connect again"),
+    Incident(660, "reconnected", "most of them connect again"),
     Incident(780, "consumer_dies", "the queue consumer dies in the middle of its work"),
     Incident(960, "consumer_back", "the queue consumer is back"),
-    Incident(1080, "newcomers", "five new connections"),
-    Incident(1140, "deactivated", "two users switch their connection off"),
+    Incident(1080, "newcomers", "new users connect"),
+    Incident(1140, "deactivated", "some users switch their connection off"),
 )
 
 
@@ -191,4 +191,4 @@ def sizes(connections: int) -> Sequence[int]:
 
 
 ODD_ONES: Final = sum(part.count for part in CAST)
-EACH_SHARE_HAS_ONE: Final = ODD_ONES + sum(part.share for part in CAST)
+FEWEST: Final = ODD_ONES + sum(part.share for part in CAST)  # Every part has somebody.

@@ -1,6 +1,6 @@
 """What a newcomer is told in the end, read from the file that the day has left."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -9,7 +9,8 @@ import msgspec
 
 from clearlift_adapters.backend import Backend, open_backend
 from clearlift_adapters.demo.checks import Check, check_all, served_lately
-from clearlift_adapters.demo.day import SCHEDULE, Ledger
+from clearlift_adapters.demo.day import Ledger
+from clearlift_adapters.demo.stage import SCHEDULE, url_of
 from clearlift_adapters.demo.story import INCIDENTS
 from clearlift_adapters.stores.queries import Query
 from clearlift_engine.policy import MINUTE_MS, Blocked, Clause, assess, iso
@@ -114,9 +115,9 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 async def summarise(file: Path, ledger: Ledger) -> Summary:
-    """Read the file anew, and nothing but read."""
-    url = f"sqlite:///{file}"
-    async with open_backend(url, mode="ro") as backend:
+    """Open the file anew, and read."""
+    # Not "ro": who may not write leaves the files of the write-ahead log behind.
+    async with open_backend(url_of(file)) as backend:
         replayed = await replay(backend.archive)
         [(ticks, deferred)] = await backend.db.read(_RUNS)
         per_connection = await _per_connection(backend)
@@ -136,7 +137,7 @@ async def summarise(file: Path, ledger: Ledger) -> Summary:
                 Happened(iso(ledger.starts_at + each.minute * MINUTE_MS), each.says)
                 for each in INCIDENTS
             ],
-            checks=await check_all(backend.db, ledger, replayed),
+            checks=await check_all(backend.db, file, ledger, replayed),
             replay=replayed,
             example=example,
         )
@@ -197,10 +198,12 @@ async def _clauses(backend: Backend, now_ms: int) -> Mapping[str, Clause | None]
 
 
 def _at_the_end(ids: Sequence[str], lately: set[str], clauses: Mapping[str, Clause | None]) -> str:
-    left = [clauses[connection_id] for connection_id in ids if connection_id not in lately]
+    left: list[Clause | None] = [
+        clauses[connection_id] for connection_id in ids if connection_id not in lately
+    ]
     if not left:
-        return "served as it should be"
-    [(clause, _)] = Counter(left).most_common(1)
+        return "served"
+    clause = max(left, key=left.count)
     return "it is its turn" if clause is None else REASONS[clause]
 
 

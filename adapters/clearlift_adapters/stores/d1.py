@@ -35,11 +35,11 @@ class Statement(msgspec.Struct, frozen=True):
     params: list[str]
 
 
-class _Meta(msgspec.Struct):
+class _Meta(msgspec.Struct, frozen=True):
     changes: int = 0
 
 
-class Outcome(msgspec.Struct):
+class Outcome(msgspec.Struct, frozen=True):
     """What one statement came to."""
 
     results: list[dict[str, str | int | float | list[int] | None]] = []
@@ -51,7 +51,10 @@ _OUTCOMES: Final = msgspec.json.Decoder(list[Outcome])
 
 def reading(query: Query, parameters: Sequence[Value]) -> Statement:
     """Return a statement that takes its parameters from one JSON array."""
-    return Statement(_single(query.sql), [_json(parameters)])
+    if not parameters:
+        return Statement(query.sql, [])
+    sql = _NUMBER.sub(lambda match: f"(?1 ->> {int(match[1]) - 1})", query.sql)
+    return Statement(sql, [_json(parameters)])
 
 
 def writing(query: Query, rows: Sequence[Sequence[Value]]) -> list[Statement]:
@@ -61,10 +64,6 @@ def writing(query: Query, rows: Sequence[Sequence[Value]]) -> list[Statement]:
     sql = _NUMBER.sub(lambda match: f"(rows.row ->> {int(match[1]) - 1})", query.sql)
     sql = sql.replace("/* rows */", f"FROM {_ROWS}").replace("/* rows, */", f"{_ROWS} CROSS JOIN")
     return [Statement(sql, [part]) for part in _parts(rows)]
-
-
-def _single(sql: str) -> str:
-    return _NUMBER.sub(lambda match: f"(?1 ->> {int(match[1]) - 1})", sql)
 
 
 def _parts(rows: Sequence[Sequence[Value]]) -> list[str]:
@@ -166,7 +165,7 @@ def _settle(together: Sequence[_Work], task: "asyncio.Task[list[Outcome]]") -> N
 
 
 def _extent(work: _Work) -> tuple[int, int]:
-    return len(work.statements), sum(len(s.sql) + len(s.params[0]) for s in work.statements)
+    return len(work.statements), sum(len(s.sql) + sum(map(len, s.params)) for s in work.statements)
 
 
 def _value(value: Value | list[int]) -> Value:

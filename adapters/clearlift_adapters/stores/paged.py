@@ -71,15 +71,25 @@ class PagedArchive:
         return count, highest
 
     async def rebuild(self, fold: Fold) -> int:
-        """Rebuild page by page: on D1 no transaction can hold more."""
+        """Rebuild stream by stream, after all of them were folded once to see that they can be.
+
+        No transaction of D1 holds a whole projection; each stream changes as one.
+        """
+        async for found in self.histories():
+            if found.entries:
+                fold(found.entries)
         streams = 0
         await self._db.write([(_FORGET, [()])])
+        folded: list[Row] = []
         async for found in self.histories():
-            if not found.entries:
-                continue
-            row = (*msgspec.structs.astuple(fold(found.entries)), found.entries[-1].position)
-            await self._db.write([(_REMEMBER, [row])])
-            streams += 1
+            if found.entries:
+                position = found.entries[-1].position
+                folded.append((*msgspec.structs.astuple(fold(found.entries)), position))
+                streams += 1
+            if len(folded) == STREAMS_AT_ONCE:
+                await self._db.write([(_REMEMBER, folded)])
+                folded = []
+        await self._db.write([(_REMEMBER, folded)])
         return streams
 
     async def _pages(self) -> AsyncIterator[tuple[str, str]]:

@@ -1,0 +1,92 @@
+"""Wrangler's local database and ours are one: the ledger, and what the migrations have made."""
+
+import re
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from clearlift_adapters.migrations import migration_names
+from clearlift_adapters.stores.library import sqlite3
+from tests.e2e.program import Program
+from tests.workerd.wrangler import EXAMPLE, Wrangler
+
+LEDGER = "SELECT name FROM d1_migrations ORDER BY id"
+DONE = "No migrations to apply!"
+
+
+@pytest.fixture
+def program(tmp_path: Path, wrangler: Wrangler) -> Program:
+    """Return our program on the empty file that wrangler has made."""
+    assert wrangler.rows("SELECT 1 AS one") == [{"one": 1}]
+    return Program(tmp_path, CLEARLIFT_DATABASE=f"sqlite:///{wrangler.file}")
+
+
+def ledger(wrangler: Wrangler) -> list[str]:
+    return [row["name"] for row in wrangler.rows(LEDGER)]
+
+
+def schema_of(file: Path) -> set[tuple[str, str, str]]:
+    """Return what there is in a database, without comments and white space."""
+    with closing(sqlite3.connect(file)) as db:
+        rows = db.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+        found = [(kind, name, re.sub(r"--[^\n]*|\s", "", sql)) for kind, name, sql in rows]
+    return {each for each in found if not each[1].startswith(("_cf_", "sqlite_", "d1_"))}
+
+
+async def test_what_wrangler_has_applied_we_do_not_apply_again(
+    wrangler: Wrangler, program: Program
+) -> None:
+    wrangler.migrate()
+
+    done = await program.done("migrate", "--json")
+
+    assert done.report["applied"] == []
+    assert ledger(wrangler) == migration_names()
+
+
+async def test_what_we_have_applied_wrangler_does_not_apply_again(
+    wrangler: Wrangler, program: Program
+) -> None:
+    await program.done("migrate")
+
+    assert DONE in wrangler.pending()
+    assert DONE in wrangler.migrate()
+    assert ledger(wrangler) == migration_names()
+
+
+async def test_both_make_the_same_of_our_migrations(
+    wrangler: Wrangler, program: Program, empty_database: Path
+) -> None:
+    wrangler.migrate()
+
+    by_wrangler = schema_of(wrangler.file)
+
+    assert by_wrangler == schema_of(empty_database)
+
+
+async def test_a_tick_runs_on_the_database_of_wrangler_dev(
+    wrangler: Wrangler, program: Program
+) -> None:
+    wrangler.migrate()
+    with closing(sqlite3.connect(wrangler.file, isolation_level=None)) as db:
+        db.execute("INSERT INTO organizations (id) VALUES ('org')")
+        db.execute(
+            "INSERT INTO platform_connections (id, organization_id, platform, account_id,"
+            " connected_by) VALUES ('conn', 'org', 'stripe', 'account', 'user')"
+        )
+
+    tick = await program.done("tick", "--json")
+
+    assert tick.report["jobs_created"] == 1
+    [job] = wrangler.rows("SELECT connection_id, status FROM sync_jobs")
+    assert job == {"connection_id": "conn", "status": "pending"}
+
+
+def test_wrangler_would_deploy_the_example(wrangler: Wrangler, tmp_path: Path) -> None:
+    project = shutil.copytree(EXAMPLE, tmp_path / "project")
+
+    said = wrangler.build(project)
+
+    assert "env.DB (clearlift)" in said
