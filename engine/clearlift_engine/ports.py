@@ -366,6 +366,7 @@ class History(msgspec.Struct, frozen=True):
     projection: Stream | None
     position: int | None  # Of the newest event, as the projection has it.
     jobs: Sequence[JobState]  # All that say they are ours; others' may be left out.
+    connection_exists: bool = True  # If not, whoever deleted it had to delete its jobs first.
 
 
 Fold = Callable[[Sequence[Entry]], Stream]

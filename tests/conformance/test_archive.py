@@ -116,6 +116,18 @@ async def test_connection_that_only_jobs_know_has_a_history_without_a_stream(wor
     assert [job.id for job in history.jobs] == ["job"]
 
 
+async def test_history_says_whether_its_connection_still_exists(world: World) -> None:
+    for name in ("deleted", "kept"):
+        await take(world.store, commit(name, DUE))
+    world.seed.add_connection("kept")
+
+    found = {found.connection_id: found.connection_exists for found in await histories(world)}
+    [alone] = await histories(world, "deleted")
+
+    assert found == {"deleted": False, "kept": True}
+    assert not alone.connection_exists
+
+
 async def test_one_connection_is_read_alone(world: World) -> None:
     for name in ("a", "a'", "b", "a%", "A"):
         await take(world.store, commit(name, DUE))

@@ -72,6 +72,7 @@ class Shelf:
         self.entries: list[Entry] = []
         self.projections: dict[str, tuple[Stream, int]] = {}
         self.jobs: list[JobState] = []
+        self.deleted: set[str] = set()  # Connections that the API worker has removed.
         self.highest = 0  # Position ever given out.
         for connection_id, event in HAPPENED:
             self.append(connection_id, event)
@@ -128,6 +129,7 @@ class Shelf:
             stream,
             position,
             [row for row in self.jobs if row.connection_id == connection_id],
+            connection_id not in self.deleted,
         )
 
     async def positions(self) -> tuple[int, int]:

@@ -60,6 +60,14 @@ async def test_a_deleted_job_is_missed_by_the_event_that_created_it() -> None:
     assert broken(await replay(shelf)) == {(ACME, 3, "job_row")}
 
 
+async def test_a_deleted_connection_takes_its_jobs_with_it_and_nothing_is_missed() -> None:
+    shelf = Shelf()
+    shelf.jobs = [job for job in shelf.jobs if job.connection_id != ACME]
+    shelf.deleted = {ACME}
+
+    assert (await replay(shelf)).violations == []
+
+
 @pytest.mark.parametrize("status", ["pending", "running", "completed", "failed"])
 async def test_the_consumer_may_move_a_job_within_the_four_words(status: str) -> None:
     shelf = Shelf()

@@ -12,9 +12,10 @@ from clearlift_engine.ports import Fold, History, JobState
 from clearlift_engine.stream import Entry, Stream
 
 _SQL: Final = load("archive.sql")
-_ALL: Final = tuple(bind(_SQL, name) for name in ("entries", "projections", "jobs"))
+_ALL: Final = tuple(bind(_SQL, name) for name in ("entries", "projections", "jobs", "connections"))
 _OF_ONE: Final = tuple(
-    bind(_SQL, name, "connection_id") for name in ("entries_of", "projections_of", "jobs_of")
+    bind(_SQL, name, "connection_id")
+    for name in ("entries_of", "projections_of", "jobs_of", "connections_of")
 )
 POSITIONS: Final = bind(_SQL, "positions")
 _FORGET: Final = bind(_SQL, "forget")
@@ -91,11 +92,15 @@ async def _by_id(rows: AsyncIterator[Row], column: int) -> AsyncIterator[tuple[s
 
 
 async def _merged(tables: Sequence[AsyncIterator[Row]]) -> AsyncIterator[History]:
-    """Put together what the three tables say of each connection."""
-    groups = [_by_id(rows, column) for rows, column in zip(tables, _ID_COLUMNS, strict=True)]
+    """Put together what three tables say of each connection that one of them knows."""
+    *told, connections = tables
+    groups = [_by_id(rows, column) for rows, column in zip(told, _ID_COLUMNS, strict=True)]
     heads = [await anext(group, None) for group in groups]
+    there = await anext(connections, None)
     while any(heads):
         connection_id = min(head[0] for head in heads if head is not None)
+        while there is not None and there[0] < connection_id:
+            there = await anext(connections, None)
         found: list[list[Row]] = []
         for number, head in enumerate(heads):
             if head is None or head[0] != connection_id:
@@ -103,11 +108,17 @@ async def _merged(tables: Sequence[AsyncIterator[Row]]) -> AsyncIterator[History
                 continue
             found.append(head[1])
             heads[number] = await anext(groups[number], None)
-        yield history(connection_id, *found)
+        exists = there is not None and there[0] == connection_id
+        yield history(connection_id, *found, exists=exists)
 
 
 def history(
-    connection_id: str, entries: list[Row], projections: list[Row], jobs: list[Row]
+    connection_id: str,
+    entries: list[Row],
+    projections: list[Row],
+    jobs: list[Row],
+    *,
+    exists: bool,
 ) -> History:
     """Return a connection's history from its rows of the three tables."""
     projection = projections[0] if projections else None
@@ -117,4 +128,5 @@ def history(
         None if projection is None else Stream(*projection[:-1]),
         None if projection is None else projection[-1],
         [JobState(*row) for row in jobs],
+        exists,
     )

@@ -41,6 +41,12 @@ FROM sync_jobs
 WHERE connection_id = :connection_id
 ORDER BY rowid;
 
+-- name: connections
+SELECT id FROM platform_connections ORDER BY id;
+
+-- name: connections_of
+SELECT id FROM platform_connections WHERE id = :connection_id;
+
 -- name: positions
 SELECT
   (SELECT count(*) FROM outbox) AS entries,

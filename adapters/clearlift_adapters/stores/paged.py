@@ -20,6 +20,7 @@ _KNOWN: Final = bind(_SQL, "known", "after", "limit")
 _ENTRIES: Final = bind(_SQL, "entries_between", "first", "last")
 _PROJECTIONS: Final = bind(_SQL, "projections_between", "first", "last")
 _JOBS: Final = bind(_SQL, "jobs_between", "first", "last")
+_CONNECTIONS: Final = bind(_SQL, "connections_between", "first", "last")
 _UNEXPLAINED: Final = bind(_SQL, "unexplained", "limit")
 _FORGET: Final = bind(_SQL, "forget_one")
 _REMEMBER: Final = bind(
@@ -64,7 +65,8 @@ class PagedArchive:
         if connection_ids is None:  # What comes after all that the log knows.
             rest = _by_id([row for row in unexplained if row[2] > end], 2)
             for connection_id in sorted(rest):
-                yield history(connection_id, [], [], rest[connection_id])
+                jobs = rest[connection_id]  # Of a connection, for a foreign key says so.
+                yield history(connection_id, [], [], jobs, exists=True)
 
     async def positions(self) -> tuple[int, int]:
         [(count, highest)] = await self._db.read(POSITIONS)
@@ -107,14 +109,18 @@ class PagedArchive:
     async def _between(
         self, first: str, last: str, unexplained: Sequence[Row]
     ) -> dict[str, History]:
-        entries, projections, jobs = await asyncio.gather(
-            *(self._db.read(query, first, last) for query in (_ENTRIES, _PROJECTIONS, _JOBS))
+        queries = (_ENTRIES, _PROJECTIONS, _JOBS, _CONNECTIONS)
+        entries, projections, jobs, connections = await asyncio.gather(
+            *(self._db.read(query, first, last) for query in queries)
         )
+        there = {row[0] for row in connections}
         jobs += [row for row in unexplained if first <= row[2] <= last]
         tables = [_by_id(entries, 1), _by_id(projections, 0), _by_id(jobs, 2)]
         return {
             connection_id: history(
-                connection_id, *(table.get(connection_id, []) for table in tables)
+                connection_id,
+                *(table.get(connection_id, []) for table in tables),
+                exists=connection_id in there,
             )
             for connection_id in {key for table in tables for key in table}
         }

@@ -45,6 +45,9 @@ WHERE o.connection_id >= :first AND o.connection_id <= :last
   AND j.connection_id = o.connection_id
 ORDER BY o.connection_id, o.version;
 
+-- name: connections_between
+SELECT id FROM platform_connections WHERE id >= :first AND id <= :last;
+
 -- name: unexplained
 -- Jobs that say they are ours, and that no row of the log knows.
 SELECT j.id AS id, j.organization_id AS organization_id, j.connection_id AS connection_id,

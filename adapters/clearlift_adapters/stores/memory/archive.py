@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+import msgspec
+
 from clearlift_adapters.stores.memory.tables import JobTableRow, MemoryDatabase, Projected
 from clearlift_engine.ports import Fold, History, JobState
 from clearlift_engine.stream import Entry
@@ -42,11 +44,15 @@ class MemoryArchive:
 
     def _histories(self) -> Sequence[History]:
         streams, state = self._streams(), dict(self._db.state)
+        there = {row.id for row in self._db.connections.values()}
         jobs: dict[str, list[JobState]] = {}
         for job in self._db.jobs.values():
             jobs.setdefault(job.connection_id, []).append(_state_of(job))
         return [
-            _history(connection_id, streams, state, jobs)
+            msgspec.structs.replace(
+                _history(connection_id, streams, state, jobs),
+                connection_exists=connection_id in there,
+            )
             for connection_id in sorted({*streams, *state, *jobs}, key=str.encode)
         ]
 
