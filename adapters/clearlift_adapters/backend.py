@@ -217,6 +217,8 @@ def sqlite_path(url: str) -> Path:
             "a SQLite URL has three slashes and a relative path (sqlite:///clearlift.db), or four "
             "and an absolute one (sqlite:////var/lib/clearlift.db)"
         )
+    if "?" in url or "#" in url:
+        raise ConfigurationError("a SQLite URL has no options: write ? as %3F and # as %23")
     return Path(unquote(parts.path[1:]))
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from clearlift_adapters.credentials import StoredCredentials, StoredTokens
+from clearlift_adapters.stores.paged import PagedArchive
 from clearlift_engine.policy import iso
 from clearlift_engine.ports import Appended
 from tests.given import DUE, NOW_MS, commit, created, job_commit, started, take
@@ -91,6 +92,8 @@ async def test_tokens_do_not_overwrite_those_of_a_user_who_reconnected_meanwhile
 
 
 async def test_credentials_that_are_no_text_are_found_again_and_replaced(world: World) -> None:
+    if isinstance(world.archive, PagedArchive):
+        pytest.skip("values go to D1 as JSON, which has no bytes; and bytes never decrypt")
     world.seed.add_connection("c", credentials_encrypted=b"\xff\x00no text")
     tokens = await sealed(world)
 

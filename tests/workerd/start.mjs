@@ -21,10 +21,8 @@ const front = new Front(upstream, order);
 const port = await front.listen();
 console.log(JSON.stringify({ port, ...TOKENS }));
 
-async function stop() {
+// Signals end it too: Miniflare sees to that.
+process.stdin.resume().on("end", async () => {
   front.close();
   await miniflare.dispose();
-  process.exit(0);
-}
-process.stdin.resume().on("end", stop);
-process.on("SIGTERM", stop).on("SIGINT", stop);
+});

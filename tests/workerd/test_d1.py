@@ -1,14 +1,13 @@
 """D1 behind our REST paths is D1: its types, limits and transactions, in Cloudflare's envelopes."""
 
 from collections.abc import Callable
-from importlib.resources import files
 
 import pytest
 
+from clearlift_adapters.migrations import MIGRATIONS, migration_names
 from tests.workerd.cloudflare import Cloudflare, Stage
 from tests.workerd.rest import Rest, error_of
 
-MIGRATIONS = files("clearlift_schema").joinpath("migrations")
 TRIGGER = "CREATE TRIGGER t BEFORE DELETE ON a {} SELECT RAISE(ABORT, 'no; never'); END;"
 
 
@@ -58,7 +57,8 @@ async def test_a_batch_is_whole_or_not_at_all_on_workerd(rest: Rest) -> None:
         ("SELEC 1", 'near "SELEC": syntax error at offset 0: SQLITE_ERROR'),
         ("PRAGMA user_version", "not authorized: SQLITE_AUTH"),
         ("CREATE TEMP TABLE a (x)", "not authorized: SQLITE_AUTH"),
-        ("-- nothing", "No SQL statements detected."),
+        ("-- nothing", "SQL code did not contain a statement."),
+        ("", "No SQL statements detected."),
     ],
 )
 async def test_refused_sql_is_error_7500_in_the_words_of_sqlite(
@@ -149,8 +149,7 @@ async def test_a_thousand_rows_go_in_with_one_parameter(rest: Rest) -> None:
 
 
 async def test_one_text_may_hold_several_statements(rest: Rest) -> None:
-    """Semicolons in comments, texts and trigger bodies end none of them."""
-    sql = f"CREATE TABLE a (x); -- one; two\n/* ; */ {TRIGGER.format('BEGIN')} SELECT ';' AS x;"
+    sql = f"-- one\nCREATE TABLE a (x); /* two */ {TRIGGER.format('BEGIN')} SELECT ';' AS x;"
 
     body = (await rest.query({"sql": sql})).json()
 
@@ -158,30 +157,37 @@ async def test_one_text_may_hold_several_statements(rest: Rest) -> None:
 
 
 @pytest.mark.parametrize(
-    "trigger",
+    ("sql", "message"),
     [
-        TRIGGER.format("begin"),
-        TRIGGER.format("\r\nBEGIN\r\n"),
-        TRIGGER.format("BEGIN SELECT CASE WHEN 1 THEN 2 END;"),
+        (TRIGGER.format("begin"), "incomplete input: SQLITE_ERROR"),
+        (TRIGGER.format("\r\nBEGIN\r\n"), "incomplete input: SQLITE_ERROR"),
+        (TRIGGER.format("BEGIN SELECT CASE WHEN 1 THEN 2 END;"), "incomplete input: SQLITE_ERROR"),
+        ("-- it's one\nSELECT 1;\nSELECT 2;", "A prepared SQL statement must contain only one s"),
+        ("SELECT 1;\n-- two;\nSELECT 2;", "SQL code did not contain a statement."),
     ],
-    ids=["lower case", "carriage returns", "CASE"],
+    ids=["lower case", "carriage return", "CASE", "apostrophe in comment", "semicolon in comment"],
 )
-async def test_what_breaks_the_real_splitter_breaks_ours(rest: Rest, trigger: str) -> None:
+async def test_what_breaks_the_real_splitter_breaks_ours(
+    rest: Rest, sql: str, message: str
+) -> None:
     await rest.sql("CREATE TABLE a (x)")
 
-    refused = await rest.query({"sql": trigger})
+    status, code, said = error_of(await rest.query({"sql": sql}))
 
-    assert error_of(refused) == (400, 7500, "incomplete input: SQLITE_ERROR")
+    assert (status, code) == (400, 7500)
+    assert said.startswith(message)
 
 
 async def test_our_migrations_go_through_as_wrangler_sends_them(rest: Rest) -> None:
-    scripts = [file.read_text() for file in sorted(MIGRATIONS.iterdir(), key=lambda f: f.name)]
+    """That is: each file as one text, with the statement for the ledger at its end."""
+    scripts = [MIGRATIONS.joinpath(name).read_text() for name in migration_names()]
+    await rest.sql("CREATE TABLE d1_migrations (name TEXT UNIQUE)")
 
-    for script in (text for text in scripts if "CREATE" in text):
-        await rest.sql(script)
+    for number, script in enumerate(scripts):
+        await rest.sql(f"{script}\nINSERT INTO d1_migrations (name) VALUES ('{number}');")
 
-    with_triggers = await rest.sql("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
-    assert len(with_triggers) == "".join(scripts).count("CREATE TRIGGER")
+    [made] = await rest.sql("SELECT count(*) AS count FROM sqlite_schema WHERE type = 'trigger'")
+    assert made["count"] == "".join(scripts).count("CREATE TRIGGER")
 
 
 async def test_a_database_is_found_by_its_account_and_id(rest: Rest, stage: Stage) -> None:

@@ -7,7 +7,7 @@ refused before it was done, or may have been lost.
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -16,7 +16,7 @@ import httpx
 import msgspec
 
 from clearlift_adapters.cloudflare.budget import Budget
-from clearlift_adapters.cloudflare.errors import AmbiguousError, ApiError, meaning
+from clearlift_adapters.cloudflare.errors import AmbiguousError, ApiError, is_final, meaning
 from clearlift_adapters.oauth.retry_after import retry_after_ms
 from clearlift_engine.errors import CronWorkerError, UnavailableError
 from clearlift_engine.ports import Clock
@@ -120,7 +120,8 @@ class CloudflareApi:
         except (httpx.HTTPError, TimeoutError) as exc:
             raise AmbiguousError(f"{service} did not answer: {type(exc).__name__}") from exc
         self._budget.learn(answer.headers)
-        if answer.status_code == _TOO_MANY_REQUESTS:
+        errors = _errors(answer)
+        if answer.status_code == _TOO_MANY_REQUESTS and not is_final(errors):
             raise self._limited(answer, service)
         return _result(answer, service)
 
@@ -143,6 +144,15 @@ def _result(answer: httpx.Response, service: str) -> bytes:
     if answer.is_success and envelope.success:
         return bytes(envelope.result)
     raise meaning(answer.status_code, envelope.errors, service=service)
+
+
+def _errors(answer: httpx.Response) -> Sequence[ApiError]:
+    if answer.is_success:
+        return ()
+    try:
+        return _ENVELOPE.decode(answer.content).errors
+    except msgspec.MsgspecError:
+        return ()
 
 
 def _unreadable(status: int, service: str) -> CronWorkerError:

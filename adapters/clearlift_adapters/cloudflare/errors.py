@@ -63,6 +63,16 @@ RULES: Final = (
         codes=frozenset({10253}),
     ),
     Rule(
+        UnavailableError,
+        "the queue's storage is full: let its consumer catch up, then run again",
+        codes=frozenset({10251}),
+    ),
+    Rule(
+        ConfigurationError,
+        "delivery of the queue is paused: resume it (wrangler queues resume-delivery)",
+        codes=frozenset({10252}),
+    ),
+    Rule(
         ConfigurationError,
         "CLOUDFLARE_API_TOKEN is wrong, expired or revoked: make a new one with the permissions "
         "D1 Edit and Queues Edit",
@@ -85,7 +95,7 @@ RULES: Final = (
         AmbiguousError,
         "safe to run again",
         statuses=_SERVER_ERRORS,
-        codes=frozenset({10250, 10251}),
+        codes=frozenset({10250}),
         signs=(
             "Network connection lost",
             "storage caused object to be reset",
@@ -106,6 +116,14 @@ RULES: Final = (
     ),
 )
 _ELSE: Final = Rule(UnavailableError, "safe to run again")
+
+
+_FINAL: Final = frozenset({10251, 10252, 10253})
+
+
+def is_final(errors: Sequence[ApiError]) -> bool:
+    """Return whether waiting a moment is no help, though the status is 429: it stands for more."""
+    return any(error.code in _FINAL for error in errors)
 
 
 def meaning(status: int, errors: Sequence[ApiError], *, service: str) -> CronWorkerError:

@@ -65,7 +65,8 @@ async def _serve_one(
     method, _, target = head[0].partition(" ")
     headers = {name.lower(): text.strip() for name, _, text in (h.partition(":") for h in head[1:])}
     length = headers.get("content-length", "0")
-    if method != "POST" or not length.isdecimal() or int(length) > _BODY_BYTES_MAX:
+    wrong = method != "POST" or not target.startswith("/") or not length.isdecimal()
+    if wrong or int(length) > _BODY_BYTES_MAX:
         await _send(writer, _BAD_REQUEST)
         return False
     body = await reader.readexactly(int(length))

@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS runs (
   id          TEXT    PRIMARY KEY,                  -- UUID
   command     TEXT    NOT NULL,
   started_at  INTEGER NOT NULL,                     -- ms
-  finished_at INTEGER,                              -- ms; NULL: still running, or killed
+  finished_at INTEGER,                              -- ms. NULL: still running, or killed
   outcome     TEXT,                                 -- 'done' | 'failed' | …: one word
   report      TEXT                                  -- JSON, what the command printed with --json
 ) STRICT;
@@ -40,15 +40,15 @@ CREATE TABLE IF NOT EXISTS queue_messages (
   body        TEXT    NOT NULL,                     -- JSON: sync_job_message.schema.json
   enqueued_at INTEGER NOT NULL,                     -- ms
   attempts    INTEGER NOT NULL DEFAULT 0,           -- deliveries so far
-  visible_at  INTEGER NOT NULL,                     -- ms; later than now: a consumer has it
+  visible_at  INTEGER NOT NULL,                     -- ms. Later than now: a consumer has it
   lease_id    TEXT,                                 -- of the newest delivery
-  dead_at     INTEGER                               -- ms; NOT NULL: a dead letter
+  dead_at     INTEGER                               -- ms. NOT NULL: a dead letter
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS queue_messages_ready ON queue_messages (visible_at, enqueued_at) WHERE dead_at IS NULL;
 CREATE INDEX IF NOT EXISTS queue_messages_leased ON queue_messages (lease_id) WHERE lease_id IS NOT NULL;
 
--- Two indexes on the API worker's tables. GLOB keeps words like 'now' out, which no index may hold.
+-- Two indexes on tables of the API worker. GLOB keeps words like 'now' out, which no index may hold.
 CREATE INDEX IF NOT EXISTS clearlift_connections_by_last_synced ON platform_connections (
   coalesce(unixepoch(iif(last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', last_synced_at, NULL)), -1)
 ) WHERE is_active = 1;
