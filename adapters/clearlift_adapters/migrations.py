@@ -16,7 +16,7 @@ from clearlift_adapters.stores.database import statements
 from clearlift_adapters.stores.queries import Query, bind
 from clearlift_adapters.stores.sql import Database, RefusedError
 
-# The very statement of wrangler, so that the two ledgers are one.
+# Wrangler's own table, column for column, so that the two ledgers are one.
 _SQL: Final = {
     "ledger": """CREATE TABLE IF NOT EXISTS d1_migrations(
 		id         INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -69,7 +69,7 @@ def command(flags: Flags, *, connections: int, keep: Path | None) -> int:
         print_json(summary.report)
     else:
         _tell(summary)
-    return _code(summary.report)
+    return exit_code(summary.report)
 
 
 async def _demonstrate(flags: Flags, file: Path, connections: int) -> Summary:
@@ -94,7 +94,8 @@ def _folder(keep: Path | None) -> Path:
     return keep.absolute()
 
 
-def _code(report: DemoReport) -> int:
+def exit_code(report: DemoReport) -> int:
+    """Return 0 only if everything held."""
     if report.replay.violations:
         return exits.VIOLATED
     return exits.DONE if all(check.ok for check in report.checks) else exits.UNEXPECTED

@@ -7,12 +7,12 @@ SELECT connection_id, version
 FROM (
   SELECT s.connection_id AS connection_id, s.version AS version
   FROM connection_state AS s
-  WHERE :after IS NULL OR s.connection_id > :after
+  WHERE s.connection_id >= coalesce(:after, '') AND s.connection_id IS NOT :after
   UNION ALL
   SELECT o.connection_id, 1
   FROM outbox AS o
   WHERE o.version = 1
-    AND (:after IS NULL OR o.connection_id > :after)
+    AND o.connection_id >= coalesce(:after, '') AND o.connection_id IS NOT :after
     AND NOT EXISTS (SELECT 1 FROM connection_state AS s WHERE s.connection_id = o.connection_id)
 )
 ORDER BY connection_id

@@ -8,7 +8,8 @@
 -- file is applied whole, so it may come again. Each trigger has a file of its own, for what splits a
 -- file into statements on the way to D1 has been seen to stumble over one among others.
 CREATE TABLE IF NOT EXISTS outbox (
-  position      INTEGER PRIMARY KEY AUTOINCREMENT,  -- total order, 1, 2, 3 … without a gap
+  position      INTEGER PRIMARY KEY AUTOINCREMENT   -- total order, 1, 2, 3 … without a gap
+                CHECK (position >= 1),
   connection_id TEXT    NOT NULL,                   -- platform_connections.id, also of one that is gone
   version       INTEGER NOT NULL CHECK (version >= 1),  -- 1, 2, 3 … within the connection
   transition    TEXT    NOT NULL,                   -- no CHECK: the words grow, a CHECK cannot

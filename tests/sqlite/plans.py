@@ -1,0 +1,136 @@
+"""What SQLite is to do for each query: the indexes it must use, and the scans it may make.
+
+A query that is not listed here fails tests/sqlite/test_query_plans.py, and so does one that reads a
+table from end to end without a reason in `scans`. An index that is walked in its order counts as
+used, not as a scan, if it is a partial one: it holds no more than what is looked for.
+"""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+_CONNECTION_BY_ID: Final = "platform_connections_1 (id=?)"
+_CONNECTION_BY_ACCOUNT: Final = (
+    "platform_connections_2 (organization_id=? AND platform=? AND account_id=?)"
+)
+_DUE_INDEX: Final = "c USING INDEX clearlift_connections_by_last_synced"
+_OPEN_JOBS: Final = "j USING INDEX clearlift_open_jobs (connection_id=?)"
+_STREAM: Final = "s USING PRIMARY KEY (connection_id=?)"
+_VERSION: Final = "sqlite_autoindex_outbox_1 (connection_id=? AND version=?)"
+_EVERYTHING: Final = "replay reads every row there is, once"
+_PARTIAL: Final = "the index holds only what is looked for"
+
+
+class Expected(NamedTuple):
+    """What a plan must hold, and which scans it may, by what SQLite says of them, and why."""
+
+    uses: tuple[str, ...] = ()
+    scans: Mapping[str, str] = {}
+
+
+EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
+    "store.sql": {
+        "due": Expected(
+            (
+                f"{_DUE_INDEX} (<expr><?)",
+                f"{_DUE_INDEX} (<expr>>?)",
+                "o USING COVERING INDEX connection_settings_interval (sync_interval<?)",
+                _OPEN_JOBS,
+                _STREAM,
+            ),
+        ),
+        "dead": Expected(("connection_state_dead (connection_id>?)", _CONNECTION_BY_ID)),
+        "candidates": Expected(("c USING INTEGER PRIMARY KEY (rowid=?)", _OPEN_JOBS, _STREAM)),
+        "refs": Expected((_CONNECTION_BY_ID,)),
+        "waiting": Expected(
+            ("o USING INTEGER PRIMARY KEY (rowid=?)",),
+            {"s USING INDEX connection_state_waiting": _PARTIAL},
+        ),
+        "gate": Expected(("provider_gates USING PRIMARY KEY (provider=?)",)),
+        "move_gate": Expected(("provider_gates USING PRIMARY KEY (provider=?)",)),
+        "append_entry": Expected(
+            (_STREAM, "g USING PRIMARY KEY (provider=?)", _CONNECTION_BY_ID, _OPEN_JOBS)
+        ),
+        "project": Expected((_VERSION,)),
+        "insert_job": Expected((_VERSION, "sqlite_autoindex_sync_jobs_1 (id=?)")),
+        "mark_failed": Expected((_CONNECTION_BY_ID, _VERSION)),
+        "clear_failed": Expected((_CONNECTION_BY_ID, _VERSION)),
+        "store_tokens": Expected((_CONNECTION_BY_ID, _STREAM)),
+        "enqueue": Expected((_VERSION,)),
+        "ahead": Expected((_STREAM, "outbox_1 (connection_id=? AND version>?)")),
+        "streams": Expected((_STREAM,)),
+        "at": Expected((_STREAM,)),
+        "written": Expected((_VERSION,)),
+    },
+    "operation.sql": {
+        "all_refs": Expected(("platform_connections USING INTEGER PRIMARY KEY (rowid>?)",)),
+        "credentials": Expected((_CONNECTION_BY_ID,)),
+        "sample": Expected(scans={_DUE_INDEX: "any will do: it stops after a few"}),
+        "begin_run": Expected(),
+        "finish_run": Expected(("sqlite_autoindex_runs_1 (id=?)",)),
+        "hold_lease": Expected(),
+    },
+    "connections.sql": {
+        "add_organization": Expected(),
+        "reconnect": Expected((_CONNECTION_BY_ACCOUNT,)),
+        "add": Expected((_CONNECTION_BY_ACCOUNT,)),
+        "identify": Expected((_CONNECTION_BY_ACCOUNT,)),
+        "page": Expected(("platform_connections_1 (id>?)", _STREAM)),
+        "show": Expected((_CONNECTION_BY_ID, _STREAM)),
+        "set_interval": Expected((_CONNECTION_BY_ID,)),
+        "unset_interval": Expected(("connection_settings USING PRIMARY KEY (connection_id=?)",)),
+    },
+    "archive.sql": {
+        "entries": Expected(
+            scans={"outbox USING INDEX sqlite_autoindex_outbox_1": f"{_EVERYTHING}, in order"}
+        ),
+        "entries_of": Expected(("sqlite_autoindex_outbox_1 (connection_id=?)",)),
+        "projections": Expected(scans={"connection_state": f"{_EVERYTHING}, in order"}),
+        "projections_of": Expected(("connection_state USING PRIMARY KEY (connection_id=?)",)),
+        "jobs": Expected(scans={"sync_jobs": _EVERYTHING}),
+        "jobs_of": Expected(
+            scans={"sync_jobs": "for one look at one life: closed jobs have no index of ours"}
+        ),
+        "connections": Expected(
+            scans={
+                "platform_connections USING COVERING INDEX"
+                " sqlite_autoindex_platform_connections_1": f"{_EVERYTHING}, in order"
+            }
+        ),
+        "connections_of": Expected((_CONNECTION_BY_ID,)),
+        "positions": Expected(
+            ("SEARCH outbox",),  # The highest position is at the end of the table.
+            {
+                "outbox USING COVERING INDEX sqlite_autoindex_outbox_1": "replay counts all rows",
+                "sqlite_sequence": "a row for each of two tables",
+            },
+        ),
+        "forget": Expected(),
+        "remember": Expected(),
+    },
+    "paged.sql": {
+        "known": Expected((_STREAM, "outbox_1 (connection_id>?", "PRIMARY KEY (connection_id>?")),
+        "entries_between": Expected(("outbox_1 (connection_id>? AND connection_id<?)",)),
+        "projections_between": Expected(("PRIMARY KEY (connection_id>? AND connection_id<?)",)),
+        "jobs_between": Expected(
+            ("outbox_1 (connection_id>? AND connection_id<?)", "sync_jobs_1 (id=?)")
+        ),
+        "connections_between": Expected(("platform_connections_1 (id>? AND id<?)",)),
+        "unexplained": Expected(
+            ("outbox_1 (connection_id=?)",), {"j": "replay asks once who made each job"}
+        ),
+        "forget_one": Expected(
+            ("outbox_1 (connection_id=?)",), {"connection_state": "replay --rebuild replaces it"}
+        ),
+        "remember_one": Expected((_VERSION,)),
+    },
+    "queue.sql": {
+        "depth": Expected(scans={"queue_messages": "it counts all of them"}),
+        "expire": Expected(scans={"queue_messages": "a retention of days, in a queue of hours"}),
+        "bury": Expected(("queue_messages_ready (visible_at<?)",)),
+        "lease": Expected(("queue_messages_ready (visible_at<?)", "queue_messages_1 (job_id=?)")),
+        "leased": Expected(("queue_messages_leased (lease_id>? AND lease_id<?)",)),
+        "ack": Expected(("queue_messages_leased (lease_id=?)",)),
+        "retry": Expected(("queue_messages_leased (lease_id=?)",)),
+        "peek": Expected(scans={"queue_messages": "somebody looks at all of them"}),
+    },
+}
