@@ -1,7 +1,6 @@
 """The demo's providers: what they answer is read by the very verdicts that read the real ones."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
@@ -154,7 +153,7 @@ async def test_listener_answers_forms_on_one_connection_and_hangs_up_when_told_t
         await writer.wait_closed()
 
     assert seen == [("/x", {"a": "1"}), ("/x", {"a": " &"}), ("/x", {"b": ""})]
-    assert Counter(received.split(b"\r\n"))[b"HTTP/1.1 200 OK"] == 2
+    assert received.count(b"HTTP/1.1 200 OK") == 2
     assert received.endswith(b'{"a":" &"}')
 
 
