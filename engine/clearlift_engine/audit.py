@@ -8,7 +8,7 @@ What is compared is what the log explains. The consumer moves `sync_jobs.status`
 its four words, and jobs that others made are theirs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Final, Literal, cast
 
