@@ -39,6 +39,7 @@ from clearlift_engine.run import Run
 PAUSE_MS: Final = MINUTE_MS  # When a provider throttles and does not say for how long.
 WAVE_MIN: Final = 10  # As many permanent verdicts, and more than half of all, are a wave.
 TRUST_AFTER: Final = 2 * WAVE_MIN  # With that many answers, and less than half dead, there is none.
+HELD_MAX_MS: Final = 30 * 1000  # A verdict is held no longer: its lease lasts twice that.
 SUSPECT_MS: Final = 6 * HOUR_MS  # A wave that goes on for this long is no accident: it is believed.
 SAMPLE: Final = 200  # If one of so many opens, the key is not what is wrong.
 
@@ -148,6 +149,7 @@ class Judge:
         commit = msgspec.structs.replace(decision.commit, tokens=answer.tokens)
         await self._committer.commit(msgspec.structs.replace(decision, commit=commit))
         await self._is_well()  # After the tokens are safe, for this may fail.
+        await self._weigh()
 
     async def _transient(self, claim: Claim, refused: Refused, attempts: int) -> None:
         now_ms = self._run.ports.clock.now()
@@ -184,10 +186,16 @@ class Judge:
         self._answers += 1
         self._dead += 1
         self._held.append((claim, refused, attempts))
+        await self._weigh()
+
+    async def _weigh(self) -> None:
+        """Decide about what is held once enough is known, and before its leases run out."""
         if self._is_wave():
             self._halt("suspect")
-        elif self._answers >= TRUST_AFTER:
-            await self.close()
+        elif self._held:
+            held_for = self._run.ports.clock.now() - self._held[0][0].slot
+            if self._answers >= TRUST_AFTER or held_for >= HELD_MAX_MS:
+                await self.close()
 
     async def _is_well(self) -> None:
         """Close the breaker: the provider gives answers that can be acted on."""

@@ -7,9 +7,10 @@ import msgspec
 
 from clearlift_engine.decisions import needs_refresh, still_lives, too_large
 from clearlift_engine.events import JobType, SyncWindow
-from clearlift_engine.pacing import HORIZON_MS, Gate, allowance, reserve
+from clearlift_engine.pacing import Gate, allowance, reserve
 from clearlift_engine.policy import Blocked, Candidate, Clause, assess, iso, message_for
 from clearlift_engine.ports import Provider, Store, Survey, TokenRefresher
+from clearlift_engine.refresh import PATIENCE_MS
 from clearlift_engine.run import TickSettings
 
 PAGE: Final = 500
@@ -122,9 +123,9 @@ def _budget(provider: Provider, gate: Gate, now_ms: int) -> tuple[int | None, st
             return probes, f"{name} is asked once a tick, until it answers: {gate.breaker}"
         case None:
             pass
-    if provider.rate is None or provider.rate.period_ms <= HORIZON_MS:
+    if provider.rate is None or provider.rate.period_ms <= PATIENCE_MS:
         return None, ""  # A tick waits for more.
-    until_ms = now_ms + HORIZON_MS
+    until_ms = now_ms + PATIENCE_MS
     _, slots = reserve(
         gate, provider.rate, now_ms=now_ms, until_ms=until_ms, wanted=provider.rate.count
     )

@@ -31,7 +31,7 @@ from clearlift_engine.decisions import (
 from clearlift_engine.errors import UnavailableError
 from clearlift_engine.judge import Claim, Judge
 from clearlift_engine.pacing import HORIZON_MS, Gate, allowance, reserve
-from clearlift_engine.policy import Candidate, Due, assess
+from clearlift_engine.policy import MINUTE_MS, Candidate, Due, assess
 from clearlift_engine.ports import Appended, Provider, Refreshed, Refused
 from clearlift_engine.run import Run
 
@@ -42,6 +42,7 @@ GROUP: Final = 2 * SENDING_MAX  # Refreshes claimed at a time: more would wait p
 LATENESS_MAX_MS: Final = 10_000  # A slot that was over this long ago is not used any more.
 LEASE_MS: Final = 60_000  # From the slot on: longer than two requests and the wait between them.
 REPLAY_AFTER_MS: Final = 1_500
+PATIENCE_MS: Final = MINUTE_MS  # A slot that is further away than this is for a later tick.
 LOOK_MS: Final = 1_000  # How often a waiting request looks whether it is still wanted.
 
 NOT_SENT: Final = Refused("transient", "the request was not sent", asked=False)
@@ -149,7 +150,17 @@ class Lane:
         self._refs.extendleft(step.conn.ref for step in reversed(steps[len(slots) :]))
         if slots:
             await self._start(await self._claims(steps, slots), moved)
-        return bool(slots) or not steps
+        return bool(slots) or not steps or await self._soon(gate)
+
+    async def _soon(self, gate: Gate) -> bool:
+        """Wait a little if a slot will be free before long; return whether one will."""
+        assert self._provider.rate is not None
+        clock = self._run.ports.clock
+        now_ms, until_ms = clock.now(), clock.now() + PATIENCE_MS
+        _, slots = reserve(gate, self._provider.rate, now_ms=now_ms, until_ms=until_ms, wanted=1)
+        if slots:
+            await clock.sleep(min(LOOK_MS, max(slots[0] - HORIZON_MS - now_ms, 0)))
+        return bool(slots)
 
     def _next(self, gate: Gate) -> Sequence[int]:
         """Take the next references; for a probe, another one each time: the first may be dead."""

@@ -80,9 +80,9 @@ async def test_lone_answer_is_committed_at_once(worker: Worker) -> None:
     assert worker.jobs() == ["c"]
 
 
-@pytest.mark.parametrize("calls", [1, 4])
+@pytest.mark.parametrize(("calls", "waited_ms"), [(1, 1_000), (4, 15_000)])
 async def test_database_that_is_away_for_a_moment_loses_no_answer(
-    worker: Worker, calls: int
+    worker: Worker, calls: int, waited_ms: int
 ) -> None:
     worker.expiring("c", platform="tiktok")
     worker.watch = outage(worker, starts="refresher.refresh", calls=calls)
@@ -92,6 +92,7 @@ async def test_database_that_is_away_for_a_moment_loses_no_answer(
     assert outcome.report.refreshed == 1
     assert tokens(worker, "c") == ("access-1", "refresh-1")
     assert len(worker.heard("the database is away")) == calls
+    assert worker.clock.now() == NOW_MS + waited_ms
 
 
 async def test_answer_is_rescued_from_a_database_that_stays_away_and_brought_home_by_the_next_run(
@@ -309,3 +310,24 @@ async def test_failure_that_nobody_foresaw_ends_the_run_instead_of_hanging_it(
     worker.watch = watch
     with pytest.raises(CronWorkerError, match="a bug"):
         await worker.tick()
+
+
+async def test_answers_under_way_are_committed_although_their_lane_has_lost_the_database(
+    worker: Worker,
+) -> None:
+    for number in range(6):
+        worker.expiring(f"c{number}", platform="facebook", refresh_token_encrypted=None)
+    worker.refresher.script("c0", DEAD)
+
+    async def watch(name: str, side: Side) -> None:
+        if (name, side) == ("refresher.refresh", "before") and worker.asked():
+            await worker.clock.sleep(1_000)
+        if (name, side) == ("vault.credentials", "before") and worker.asked():
+            raise UnavailableError("the database is away")
+
+    worker.watch = watch
+    with pytest.raises(UnavailableError):
+        await worker.tick()
+
+    assert len(worker.jobs()) == len(set(worker.asked())) - 1
+    assert {worker.state(f"c{number}") for number in range(1, 6)} <= {"job_created", "due"}

@@ -6,10 +6,12 @@ import pytest
 
 from clearlift_adapters.memory_refresher import INVALID_GRANT
 from clearlift_engine.events import SyncFailed
+from clearlift_engine.pacing import Rate
 from clearlift_engine.policy import HOUR_MS, MINUTE_MS, iso
-from clearlift_engine.ports import Refused
+from clearlift_engine.ports import Provider, Refused
+from clearlift_engine.refresh import LEASE_MS
 from tests.given import NOW_MS
-from tests.watched import once
+from tests.watched import Side, once
 from tests.worker import TICK_MS, Worker
 
 DOWN = Refused("transient", "HTTP 503; it will be tried again", code="503", latency_ms=80)
@@ -249,6 +251,7 @@ async def test_wrong_configuration_marks_nobody_and_says_what_to_put_right(
     outcomes = [await worker.tick(), await worker.tick_later()]
 
     assert [each.problems for each in outcomes] == [[f"google: {answer.message}"]] * 2
+    assert len(worker.heard("configuration")) == 2
     assert (worker.jobs(), worker.marked()) == (["other"], [])
     assert outcomes[0].report.deferred == 50
     assert len(worker.asked()) == 3
@@ -283,3 +286,76 @@ async def test_one_row_that_no_key_opens_fails_alone(worker: Worker, place: int)
     assert (worker.marked(), outcome.problems) == ([names[place]], [])
     assert failure(worker, names[place]).retry_at is None
     assert len(worker.jobs()) == 9
+
+
+async def test_rows_that_no_key_opens_ask_for_one_sample_at_most(worker: Worker) -> None:
+    names = many(worker, 10)
+    samples: list[str] = []
+
+    async def watch(name: str, side: Side) -> None:
+        if (name, side) == ("vault.sample", "before"):
+            samples.append(name)
+
+    worker.watch = watch
+    worker.refresher.outages["google"] = UNDECRYPTABLE
+    await worker.tick()
+
+    assert worker.marked() == names
+    assert len(samples) == 1
+
+
+async def test_dead_grants_are_marked_before_the_last_answer_is_in(worker: Worker) -> None:
+    names = many(worker, 60)
+    for name in names[:3]:
+        worker.refresher.script(name, INVALID_GRANT)
+    marked: list[int] = []
+
+    async def watch(name: str, side: Side) -> None:
+        if (name, side) == ("refresher.refresh", "before"):
+            marked.append(len(worker.marked()))
+
+    worker.watch = watch
+    await worker.tick()
+
+    assert (marked[0], marked[-1]) == (0, 3)
+
+
+async def test_probe_is_one_request_even_if_its_answer_is_lost(worker: Worker) -> None:
+    many(worker, 20)
+    worker.refresher.outages["google"] = DOWN
+    await worker.tick()
+    before = len(worker.asked())
+
+    worker.refresher.outages["google"] = Refused("transient", "no answer", ambiguous=True)
+    await worker.tick_later()
+
+    assert len(worker.asked()) == before + 1
+
+
+async def test_probe_whose_verdict_is_stale_was_the_probe_of_its_tick(worker: Worker) -> None:
+    names = many(worker, 20)
+    worker.refresher.outages["google"] = DOWN
+    await worker.tick()
+    before = len(worker.asked())
+
+    async def reconnect() -> None:
+        for name in names:
+            worker.seed.update_connection(name, refresh_token_encrypted="new")
+
+    worker.refresher.outages["google"] = INVALID_GRANT
+    worker.watch = once("refresher.refresh", "after", reconnect)
+    await worker.tick_later(1)
+
+    assert len(worker.asked()) == before + 1
+
+
+async def test_verdict_is_not_held_until_its_lease_runs_out(worker: Worker) -> None:
+    worker = Worker(worker.world, [Provider("google", Rate(1, 9_000))])
+    names = many(worker, 12)
+    worker.refresher.script(names[0], INVALID_GRANT)
+    await worker.tick()
+
+    [row] = [row for row in worker.seed.rows("outbox") if row["transition"] == "sync_failed"]
+
+    assert row["connection_id"] == names[0]
+    assert row["occurred_at"] < NOW_MS + LEASE_MS

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from clearlift_engine.events import Event
 from clearlift_engine.pacing import Gate, Rate, opened, paused
 from clearlift_engine.policy import DAY_MS, HOUR_MS, iso
 from clearlift_engine.ports import Provider
@@ -72,7 +73,7 @@ async def test_row_that_would_not_be_served_is_listed_with_the_reason(
 async def test_life_that_holds_a_connection_is_its_reason(worker: Worker, clause: str) -> None:
     worker.seed.add_connection("c")
     [sent] = await worker.world.vault.credentials(["c"])
-    lives = {
+    lives: dict[str, list[Event]] = {
         "in_outbox": [created("c")],
         "refreshing": [started(lease_until=NOW_MS + 1)],
         "backoff": [started(), failed(retry_at=NOW_MS + 1)],

@@ -1,27 +1,20 @@
 """The requests for new tokens: who is asked for, when, how often, and what is stored."""
 
 import asyncio
-from bisect import bisect_left
-from collections.abc import Sequence
-from itertools import pairwise
 
 import pytest
 
-from clearlift_engine.events import JobCreated, RefreshReleased, RefreshStarted
-from clearlift_engine.pacing import Rate
+from clearlift_engine.events import JobCreated, RefreshStarted
+from clearlift_engine.pacing import Gate, Rate
 from clearlift_engine.policy import HOUR_MS, MINUTE_MS, iso
 from clearlift_engine.ports import Provider, Refused
-from tests.given import NOW_MS, ago, plain
+from tests.given import NOW_MS, ago, job_commit, plain, take
 from tests.seed import Value
 from tests.watched import Side, once
-from tests.worker import FACEBOOK, TICK_MS, TIKTOK, Worker
+from tests.worker import FACEBOOK, TIKTOK, Worker
 
 THROTTLED = Refused("throttled", "slow down", retry_after_ms=HOUR_MS)
 DOWN = Refused("transient", "HTTP 503", ambiguous=False)
-
-
-def most_in_any_hour(times: Sequence[int]) -> int:
-    return max(bisect_left(times, time + HOUR_MS) - at for at, time in enumerate(times))
 
 
 @pytest.mark.parametrize(("margin_ms", "asked"), [(-1, True), (0, False)])
@@ -141,52 +134,6 @@ async def test_overlapping_ticks_send_each_refresh_token_once(worker: Worker) ->
     assert sum(report.failed for report in reports) == 0
 
 
-async def test_google_is_asked_ten_times_a_second_and_not_more(worker: Worker) -> None:
-    for number in range(45):
-        worker.expiring(f"c{number}")
-
-    await worker.tick()
-
-    times = [call.at for call in worker.refresher.calls]
-    assert len(times) == 45
-    assert all(later - earlier >= 100 for earlier, later in pairwise(times))
-    assert 4_400 <= times[-1] - times[0] <= 5_000
-
-
-async def test_200_an_hour_hold_over_fresh_processes_and_are_used_as_early_as_may_be(
-    worker: Worker,
-) -> None:
-    for number in range(400):
-        worker.expiring(f"c{number}", platform="facebook")
-
-    outcomes = [await worker.tick()]
-    for number in range(1, 6):
-        worker.clock.now_ms = NOW_MS + number * TICK_MS
-        outcomes.append(await worker.tick())
-
-    times = [call.at for call in worker.refresher.calls]
-    assert most_in_any_hour(times) == 200
-    assert len(set(worker.asked())) == len(worker.asked()) == 400
-    assert [each.report.refreshed for each in outcomes] == [200, 0, 0, 0, 200, 0]
-    assert [each.report.deferred for each in outcomes] == [200, 200, 200, 200, 0, 0]
-    assert worker.marked() == []
-
-
-async def test_short_budget_goes_to_the_soonest_expiry_of_each_organisation(
-    worker: Worker,
-) -> None:
-    worker = Worker(worker.world, [Provider("facebook", Rate(3, HOUR_MS))])
-    for number in range(5):
-        expires_at = iso(NOW_MS + (5 - number) * 10_000)
-        worker.expiring(f"big {number}", platform="facebook", expires_at=expires_at)
-    worker.expiring("small", platform="facebook", organization_id="small")
-
-    await worker.tick()
-
-    assert worker.asked() == ["big 4", "small", "big 3"]
-    assert worker.state("big 0") == "due"
-
-
 @pytest.mark.parametrize(
     ("provider", "answer"),
     [
@@ -230,40 +177,6 @@ async def test_run_that_is_told_to_stop_sends_nothing_more_and_keeps_what_it_has
     assert 5 <= len(asked) < 15
     assert (outcome.report.refreshed, outcome.report.failed) == (len(asked), 0)
     assert {worker.state(f"c{number}") for number in range(30)} == {"job_created", "due"}
-
-
-async def test_request_that_waited_past_its_slot_is_not_sent(worker: Worker) -> None:
-    for number in range(20):
-        worker.expiring(f"c{number}")
-    worker.refresher.latency_ms = 12_000
-
-    await worker.tick()
-
-    late = [each for each in range(20) if worker.state(f"c{each}") == "due"]
-    assert len(worker.asked()) == len(worker.jobs()) == 20 - len(late)
-    assert late
-    event = worker.last(f"c{late[0]}")
-    assert isinstance(event, RefreshReleased)
-    assert (event.reason, event.ambiguous) == ("interrupted", False)
-
-
-async def test_no_more_than_ten_requests_are_under_way(worker: Worker) -> None:
-    under_way = [0]
-
-    async def watch(name: str, side: Side) -> None:
-        if name == "refresher.refresh":
-            under_way.append(under_way[-1] + (1 if side == "before" else -1))
-
-    worker.watch = watch
-    worker.refresher.latency_ms = 1_000
-    for number in range(40):
-        worker.expiring(f"f{number}", platform="facebook", refresh_token_encrypted=None)
-        worker.expiring(f"g{number}")
-
-    outcome = await worker.tick()
-
-    assert max(under_way) == 10
-    assert outcome.report.refreshed == 80
 
 
 async def test_provider_may_ask_for_a_refresh_although_no_expiry_is_known(worker: Worker) -> None:
@@ -337,3 +250,30 @@ async def test_ids_too_long_for_a_message_cost_no_request(worker: Worker) -> Non
 
     assert (worker.asked(), worker.marked()) == ([], ["c"])
     assert outcome.report.failed == 1
+
+
+async def test_claim_that_finds_the_gate_moved_looks_again(worker: Worker) -> None:
+    for number in range(3):
+        worker.expiring(f"c{number}")
+
+    async def rival() -> None:
+        await worker.world.store.append([], Gate("google", version=1, slots=(NOW_MS,)))
+
+    worker.watch = once("store.append", "before", rival)
+    await worker.tick()
+
+    assert worker.asked() == worker.jobs() == ["c0", "c1", "c2"]
+    assert [call.at - NOW_MS for call in worker.refresher.calls] == [100, 200, 300]
+
+
+async def test_claim_that_a_rival_was_quicker_with_sends_nothing(worker: Worker) -> None:
+    worker.expiring("c")
+    worker.expiring("other")
+    rival = job_commit("c", "theirs")
+    worker.watch = once("store.append", "before", lambda: take(worker.world.store, rival))
+
+    outcome = await worker.tick()
+
+    assert worker.asked() == ["other"]
+    assert outcome.report.refreshed == 1
+    assert worker.heard("another worker took it") == [{"connection_id": "c"}]

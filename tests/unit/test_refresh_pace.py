@@ -1,4 +1,4 @@
-"""The pace of requests as the provider sees it, when something on our side is slow or sent twice."""
+"""The pace of requests as a provider sees it, when our side is slow or sends something twice."""
 
 from itertools import pairwise
 
