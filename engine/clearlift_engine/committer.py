@@ -63,11 +63,14 @@ class Committer:
     async def adopt(self, tokens: SealedTokens, refused: str | None = None) -> bool:
         """Store tokens on whatever the stream is now; return whether they need no more care."""
         try:
-            return await self._adopt(tokens, refused)
+            if not await self._adopt(tokens, refused):
+                return False
+            await self._run.ports.rescue.drop(tokens)
         except UnavailableError as exc:
             self.broken = self.broken or exc
-        await self._run.ports.rescue.keep(tokens)
-        return False
+            await self._run.ports.rescue.keep(tokens)
+            return False
+        return True
 
     async def _adopt(self, tokens: SealedTokens, refused: str | None) -> bool:
         run = self._run
@@ -113,21 +116,36 @@ class Committer:
                 done.set_result(appended)
 
     async def _append(self, commits: Sequence[Commit]) -> Appended:
-        """Append; while the database is away, hold on for a while, then bring tokens to safety."""
+        """Append; while the database is away, bring new tokens to safety and wait for it."""
         run = self._run
-        for wait_ms in (*RETRY_AFTER_MS, None):
+        tokens = [commit.tokens for commit in commits if commit.tokens is not None]
+        for wait_ms in (0, *RETRY_AFTER_MS):
+            if wait_ms and self.broken is None:
+                await run.ports.clock.sleep(wait_ms)
             try:
-                return await run.ports.store.append(commits)
+                appended = await run.ports.store.append(commits)
             except UnavailableError as exc:
                 run.note("warning", "the database is away; answers are held", why=str(exc))
-                if wait_ms is None or self.broken is not None:
+                if wait_ms == 0:
+                    for each in tokens:
+                        await run.ports.rescue.keep(each)
+                if wait_ms == RETRY_AFTER_MS[-1] or self.broken is not None:
                     self.broken = exc
                     break
-                await run.ports.clock.sleep(wait_ms)
-        for commit in commits:
-            if commit.tokens is not None:
-                await run.ports.rescue.keep(commit.tokens)
+            else:
+                if wait_ms:
+                    await self._drop(each for each in tokens if _taken(each, appended))
+                return appended
         return Appended(gate_moved=False)
+
+    async def _drop(self, tokens: Iterable[SealedTokens]) -> None:
+        for each in tokens:
+            await self._run.ports.rescue.drop(each)
+
+
+def _taken(tokens: SealedTokens, appended: Appended) -> bool:
+    connection_id = tokens.connection_id
+    return connection_id not in appended.lost and connection_id not in appended.refused
 
 
 async def fail_refused(run: Run, steps: Iterable[Step], refused: Mapping[str, str]) -> None:

@@ -68,8 +68,7 @@ async def refresh_all(run: Run, expiring: Mapping[str, Sequence[int]]) -> None:
 async def _bring_home(run: Run, committer: Committer) -> None:
     """Store the tokens that an earlier run could not."""
     for tokens in await run.ports.rescue.kept():
-        if await committer.adopt(tokens):
-            await run.ports.rescue.drop(tokens)
+        await committer.adopt(tokens)
 
 
 class Lane:

@@ -152,7 +152,9 @@ def evolve(stream: Stream, event: Event, *, occurred_at: int, digest: str) -> St
         case RefreshReleased():
             in_doubt = in_doubt if event.ambiguous else 0
         case JobCreated():
-            failures, credentials, in_doubt = 0, None, 0
+            failures = 0
+            if event.refresh is not None:  # Otherwise what was in doubt still is.
+                credentials, in_doubt = None, 0
         case SyncFailed():
             failures, retry_at = failures + 1, event.retry_at
             credentials, in_doubt = event.credentials, in_doubt if event.ambiguous else 0

@@ -177,11 +177,17 @@ def test_a_release_ends_the_lease_and_the_doubt_unless_it_is_ambiguous(
     assert stream == busy("due", failures=3, credentials="fp-0", in_doubt=in_doubt)
 
 
-@pytest.mark.parametrize("state", ["due", "refreshing"])
-def test_a_created_job_forgets_every_failure(state: State) -> None:
-    stream = after(state, lives.CREATED)
+def test_a_job_after_a_refresh_forgets_every_failure_and_doubt() -> None:
+    stream = after("refreshing", lives.CREATED_AFTER_REFRESH)
 
     assert stream == busy("job_created", job_id="job-1")
+
+
+@pytest.mark.parametrize("state", ["due", "refreshing"])
+def test_a_job_without_a_refresh_leaves_in_doubt_what_was(state: State) -> None:
+    stream = after(state, msgspec.structs.replace(lives.CREATED, refresh=None))
+
+    assert stream == busy("job_created", job_id="job-1", credentials="fp-0", in_doubt=4)
 
 
 def test_an_enqueued_job_is_the_one_that_was_created() -> None:
