@@ -7,14 +7,19 @@ interchangeable.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import closing
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final
 
+import msgspec
+
 from clearlift_adapters.stores.database import statements
+from clearlift_adapters.stores.library import sqlite3
 from clearlift_adapters.stores.queries import Query, bind
 from clearlift_adapters.stores.sql import Database, RefusedError
+from clearlift_engine.errors import ConfigurationError
 
 # Wrangler's own table, column for column, so that the two ledgers are one.
 _SQL: Final = {
@@ -26,12 +31,18 @@ _SQL: Final = {
     "has_ledger": "SELECT count(*) AS found FROM sqlite_master WHERE name = 'd1_migrations'",
     "applied": "SELECT name FROM d1_migrations ORDER BY id",
     "note": "INSERT INTO d1_migrations (name) VALUES (:name)",
+    "columns": """SELECT t.name AS owner, c.name AS name
+FROM sqlite_master AS t
+CROSS JOIN pragma_table_info(t.name) AS c
+WHERE t.type = 'table' AND t.name IN (SELECT value FROM json_each(:tables))""",
 }
 _LEDGER: Final = bind(_SQL, "ledger")
 _HAS_LEDGER: Final = bind(_SQL, "has_ledger")
 _APPLIED: Final = bind(_SQL, "applied")
 _NOTE: Final = bind(_SQL, "note", "name")
+_COLUMNS: Final = bind(_SQL, "columns", "tables")
 MIGRATIONS: Final = files("clearlift_schema").joinpath("migrations")
+_SHARED: Final = "_shared_tables.sql"  # They may be there: the API worker's.
 _NAME: Final = re.compile(r"^\d{4}_\w+\.sql$")
 
 
@@ -55,11 +66,16 @@ async def migrate(db: Database, folder: Traversable = MIGRATIONS) -> Sequence[st
 
     Another process may be at it too. The ledger's UNIQUE name lets one of the two commit each
     file; what the other did is undone, and was done already.
+
+    Raises:
+        ConfigurationError: somebody else's table has a name that one of ours needs.
     """
+    names = await pending(db, folder)
+    await _refuse_strangers(db, folder, names)
     await db.write([(_LEDGER, [()])])
     applied: list[str] = []
-    for name in await pending(db, folder):
-        text = folder.joinpath(name).read_text(encoding="utf-8")
+    for name in names:
+        text = _text(folder, name)
         steps = [(Query(name, statement), [()]) for statement in statements(text)]
         try:
             await db.write([*steps, (_NOTE, [(name,)])])
@@ -69,3 +85,54 @@ async def migrate(db: Database, folder: Traversable = MIGRATIONS) -> Sequence[st
         else:
             applied.append(name)
     return applied
+
+
+def _text(folder: Traversable, name: str) -> str:
+    return folder.joinpath(name).read_text(encoding="utf-8")
+
+
+async def _refuse_strangers(db: Database, folder: Traversable, names: Collection[str]) -> None:
+    """See that no table that is about to be made is there already and is another one.
+
+    The shared tables may be: they are another program's. Of ours there may be some that a migration
+    cut short has left behind; those have just our columns.
+    """
+    ours = _tables_of(folder, names)
+    found: dict[str, set[str]] = {}
+    for table, column in await db.read(_COLUMNS, msgspec.json.encode(list(ours)).decode()):
+        found.setdefault(table, set()).add(column)
+    for table, columns in found.items():
+        if columns != ours[table]:
+            raise ConfigurationError(
+                f"this database has a table {table!r} that is not this worker's, and the worker "
+                "needs the name: rename it, or give the worker a database of its own"
+            )
+
+
+def _tables_of(folder: Traversable, names: Collection[str]) -> dict[str, set[str]]:
+    """Return the columns of the tables that some migrations make, by making them in memory."""
+    tables: dict[str, set[str]] = {}
+    with closing(sqlite3.connect(":memory:")) as raw:
+        for name in migration_names(folder):
+            before = _tables_in(raw).keys()
+            try:
+                script = _text(folder, name)
+                raw.executescript(script)
+            except sqlite3.Error:
+                break  # The database itself will say what is wrong with this file.
+            if name in names and not name.endswith(_SHARED):
+                tables |= {
+                    table: _tables_in(raw)[table] for table in _tables_in(raw).keys() - before
+                }
+    return tables
+
+
+def _tables_in(raw: "sqlite3.Connection") -> dict[str, set[str]]:
+    tables: dict[str, set[str]] = {}
+    found = raw.execute(
+        "SELECT t.name, c.name FROM sqlite_master AS t CROSS JOIN pragma_table_info(t.name) AS c"
+        " WHERE t.type = 'table'"
+    )
+    for table, column in found:
+        tables.setdefault(table, set()).add(column)
+    return tables

@@ -14,7 +14,7 @@ import pytest
 from clearlift_adapters.migrations import MIGRATIONS, migrate, migration_names, pending
 from clearlift_adapters.stores.database import SqliteDatabase, statements
 from clearlift_adapters.stores.library import sqlite3
-from clearlift_engine.errors import UnavailableError
+from clearlift_engine.errors import ConfigurationError, UnavailableError
 from tests.sqlite.foreign import (
     ODD_TIMES,
     add_connection,
@@ -315,3 +315,16 @@ def test_statements_are_split_where_sqlite_ends_them_and_nowhere_else() -> None:
     split = list(statements(trigger + insert + rest))
 
     assert split == [trigger, insert, rest]
+
+
+@pytest.mark.parametrize("table", ["runs", "outbox", "leases"])
+async def test_table_of_another_program_with_a_name_of_ours_stops_everything(
+    file: Path, theirs: "Connection", table: str
+) -> None:
+    theirs.execute(f"CREATE TABLE {table} (id TEXT, theirs TEXT)")
+    schema = schema_of(theirs)
+
+    with pytest.raises(ConfigurationError, match=f"a table '{table}' that is not this worker's"):
+        await migrated(file)
+
+    assert schema_of(theirs) == schema

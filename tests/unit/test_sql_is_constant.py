@@ -31,6 +31,7 @@ REASONS: Mapping[tuple[str, str], str] = {
     ("stores/d1.py", "query.sql"): _A_QUERY,
     ("stores/d1.py", "sql"): "a Query's text, with JSON paths for numbers",
     ("migrations.py", "statement"): "from a file of clearlift_schema",
+    ("migrations.py", "script"): "likewise, on a database in memory",
 }
 CONSTANTS = {"stores/database.py": {"_PRAGMAS", "_JOURNALS", "_BEGIN"}}
 
