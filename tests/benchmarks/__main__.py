@@ -6,7 +6,6 @@ the other, as processes, on copies of the same database; the table shows medians
 
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -22,6 +21,7 @@ NOW: Final = "2026-10-10T12:00:00Z"
 BATCH: Final = 500
 ORGANIZATIONS: Final = 100
 ROUNDS: Final = 5
+CRON: Final = (sys.executable, "-m", "clearlift_adapters.cli")
 
 
 class Spent(NamedTuple):
@@ -75,12 +75,18 @@ def rounds(folder: Path, size: int) -> tuple[list[Spent], list[Spent]]:
 
 def tick(file: Path, size: int) -> Spent:
     """Run one `tick --relay`, and see that it did what it is measured by."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    report = json.loads(cron(file, "tick", "--relay", "--json"))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [*CRON, "--database", f"sqlite:///{file}", "tick", "--relay", "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        report = json.loads(process.stdout.read())
+        # Of this very process: what getrusage says of children is the largest of them all.
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     assert report["jobs_created"] == report["delivered"] == size, report
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Spent(report["duration_ms"] / 1000, cpu, after.ru_maxrss)
+    cpu = used.ru_utime + used.ru_stime
+    return Spent(report["duration_ms"] / 1000, cpu, used.ru_maxrss)
 
 
 def fill(file: Path, size: int) -> None:
@@ -110,18 +116,22 @@ def fill(file: Path, size: int) -> None:
 
 def cron(file: Path, *arguments: str) -> str:
     """Run the program on a database file; return what it printed."""
-    return run("-m", "clearlift_adapters.cli", "--database", f"sqlite:///{file}", *arguments)
+    return run(*CRON[1:], "--database", f"sqlite:///{file}", *arguments)
+
+
+def environment() -> dict[str, str]:
+    """Return an environment in which the moment is always the same."""
+    return {**os.environ, "CLEARLIFT_NOW": NOW}
 
 
 def run(*arguments: str) -> str:
     """Run Python; return what it printed."""
-    environment = {**os.environ, "CLEARLIFT_NOW": NOW}
     done = subprocess.run(
         [sys.executable, *arguments],
         check=True,
         capture_output=True,
         text=True,
-        env=environment,
+        env=environment(),
     )
     return done.stdout
 
