@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker import BROKERS, Broker
+from tests.broker import BROKERS, Broker, cloudflare_broker
 from tests.workerd.cloudflare import Cloudflare, cloudflare
 from tests.workerd.npm import MissingError, install, node
 from tests.world import WORLDS, World, d1_world, sqlite_template
@@ -46,10 +46,14 @@ async def world(
         yield opened
 
 
-@pytest.fixture(params=sorted(BROKERS))
+@pytest.fixture(params=[*sorted(BROKERS), "cloudflare"])
 async def broker(
     request: pytest.FixtureRequest, tmp_path: Path, empty_database: Path
 ) -> AsyncIterator[Broker]:
     """Open one queue of each kind in turn."""
-    async with BROKERS[request.param](empty_database, tmp_path) as opened:
+    if request.param == "cloudflare":
+        opening = cloudflare_broker(request.getfixturevalue("workerd"))
+    else:
+        opening = BROKERS[request.param](empty_database, tmp_path)
+    async with opening as opened:
         yield opened

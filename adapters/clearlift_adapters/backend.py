@@ -4,6 +4,7 @@ A new kind of database or queue is one more branch here and a folder or file of 
 over HTTP is imported only where a URL asks for it.
 """
 
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ if TYPE_CHECKING:  # It loads httpx.
     from clearlift_adapters.cloudflare.api import CloudflareApi
 
 REMOTE_GATHER_MS: Final = 1_000
+REMOTE_CLAIMS_MAX: Final = 100
+_TWO_IDS: Final = re.compile(r"\w+://([\w-]+)/([\w-]+)/?", re.ASCII)
 NO_QUEUE: Final = "no queue is named: set CLEARLIFT_QUEUE or --queue, for example cloudflare://ACCOUNT_ID/QUEUE_ID"
 
 
@@ -56,6 +59,7 @@ class Cloudflare:
     token: str | None
     base_url: str
     clock: Clock
+    deadline_s: float = 40.0  # Of one request; D1 itself gives up after 30.
 
     def __repr__(self) -> str:
         return f"Cloudflare({self.base_url!r})"
@@ -81,6 +85,13 @@ class Backend:
         and requests are counted.
         """
         return 0 if isinstance(self.db, SqliteDatabase) else REMOTE_GATHER_MS
+
+    @property
+    def claims_max(self) -> int:
+        """Return how many refreshes may be claimed at a time: on a file, where a claim costs
+        nothing, as few as the engine likes best.
+        """
+        return 0 if isinstance(self.db, SqliteDatabase) else REMOTE_CLAIMS_MAX
 
     @property
     def inbox(self) -> Inbox:
@@ -112,19 +123,9 @@ async def open_backend(
         UnavailableError: the database does not answer.
     """
     async with AsyncExitStack() as stack:
-        db: Database
-        archive: Archive
-        if _scheme(database) == "d1":
-            from clearlift_adapters.stores.d1 import D1Database  # noqa: PLC0415  it loads httpx
-            from clearlift_adapters.stores.paged import PagedArchive  # noqa: PLC0415  goes with it
-
-            account, name = _ids(database)
-            db = D1Database(await _api(stack, cloudflare, account), name)
-            archive = PagedArchive(db)
-        else:
-            opening = SqliteDatabase.open(sqlite_path(database), mode)
-            file = await stack.enter_async_context(opening)
-            db, archive = file, SqliteArchive(file)
+        remote = _scheme(database) == "d1" or _scheme(queue or "") == "cloudflare"
+        api = await _api(stack, cloudflare) if remote else None
+        db, archive = await _database(stack, database, mode, api)
         yield Backend(
             db,
             SqliteStore(db),
@@ -134,26 +135,34 @@ async def open_backend(
             SqliteLeases(db),
             archive,
             SqliteConnections(db),
-            await _queue(stack, queue, database, db, cloudflare),
+            _queue(queue, database, db, api),
         )
 
 
-async def _queue(
-    stack: AsyncExitStack,
-    queue: str | None,
-    database: str,
-    db: Database,
-    cloudflare: Cloudflare | None,
-) -> Queue:
-    if queue is None or queue == database:
+async def _database(
+    stack: AsyncExitStack, url: str, mode: Mode, api: "CloudflareApi | None"
+) -> tuple[Database, Archive]:
+    if _scheme(url) == "d1":
+        from clearlift_adapters.stores.d1 import D1Database  # noqa: PLC0415  it loads httpx
+        from clearlift_adapters.stores.paged import PagedArchive  # noqa: PLC0415  goes with it
+
+        assert api is not None
+        remote = D1Database(api, *_ids(url))
+        return remote, PagedArchive(remote)
+    file = await stack.enter_async_context(SqliteDatabase.open(sqlite_path(url), mode))
+    return file, SqliteArchive(file)
+
+
+def _queue(url: str | None, database: str, db: Database, api: "CloudflareApi | None") -> Queue:
+    if url is None or url == database:
         return SqliteQueue(db, new_id) if _scheme(database) == "sqlite" else NoQueue()
-    if _scheme(queue) == "cloudflare":
+    if _scheme(url) == "cloudflare":
         from clearlift_adapters.queues.cloudflare import CloudflareQueue  # noqa: PLC0415  it loads httpx
 
-        account, name = _ids(queue)
-        return CloudflareQueue(await _api(stack, cloudflare, account), name)
+        assert api is not None
+        return CloudflareQueue(api, *_ids(url))
     raise ConfigurationError(
-        f"cannot use {_scheme(queue)}:// as a queue: use cloudflare://ACCOUNT_ID/QUEUE_ID, or "
+        f"cannot use {_scheme(url)}:// as a queue: use cloudflare://ACCOUNT_ID/QUEUE_ID, or "
         "leave --queue out to use the table in a SQLite database"
     )
 
@@ -173,9 +182,8 @@ class NoQueue:
         raise ConfigurationError(NO_QUEUE)
 
 
-async def _api(
-    stack: AsyncExitStack, cloudflare: Cloudflare | None, account: str
-) -> "CloudflareApi":
+async def _api(stack: AsyncExitStack, cloudflare: Cloudflare | None) -> "CloudflareApi":
+    """Return the one client for database and queue: the request budget is theirs together."""
     from clearlift_adapters.cloudflare.api import CloudflareApi  # noqa: PLC0415  it loads httpx
 
     if cloudflare is None or cloudflare.token is None:
@@ -186,22 +194,22 @@ async def _api(
     api = CloudflareApi(
         token=cloudflare.token,
         base_url=cloudflare.base_url,
-        account=account,
         clock=cloudflare.clock,
+        deadline_s=cloudflare.deadline_s,
     )
     return await stack.enter_async_context(api)
 
 
 def _ids(url: str) -> tuple[str, str]:
     """Return the two ids of a Cloudflare URL."""
-    parts = urlsplit(url)
-    account, name = parts.netloc, parts.path.strip("/")
-    if not account or not name or "/" in name:
+    found = _TWO_IDS.fullmatch(url)
+    if found is None:
+        kind = _scheme(url)
         raise ConfigurationError(
-            f"a {parts.scheme} URL has two ids: {parts.scheme}://ACCOUNT_ID/"
-            f"{'DATABASE_ID' if parts.scheme == 'd1' else 'QUEUE_ID'}"
+            f"a {kind} URL has two ids, of letters and digits: {kind}://ACCOUNT_ID/"
+            f"{'DATABASE_ID' if kind == 'd1' else 'QUEUE_ID'}"
         )
-    return account, name
+    return found[1], found[2]
 
 
 def sqlite_path(url: str) -> Path:

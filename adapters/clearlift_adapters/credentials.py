@@ -10,6 +10,7 @@ from typing import Literal
 
 from clearlift_adapters.redacted import Redacted
 from clearlift_engine.errors import CronWorkerError
+from clearlift_engine.ports import SealedCredentials
 
 Column = Literal["credentials_encrypted", "refresh_token_encrypted"]
 Stored = str | bytes | None
@@ -51,6 +52,11 @@ class StoredTokens(Redacted, frozen=True):
     @property
     def replaced_fingerprint(self) -> str:
         return self.replaces.fingerprint
+
+    def are_in(self, stored: SealedCredentials) -> bool:
+        """Return whether `stored` holds these very tokens; no two encryptions are the same."""
+        assert isinstance(stored, StoredCredentials), "credentials come from our own stores"
+        return stored.access == self.access
 
     def __repr__(self) -> str:
         return f"StoredTokens(for {self.connection_id!r}, rotated={self.rotated})"

@@ -20,6 +20,7 @@ from clearlift_engine.ports import (
     Refreshed,
     Refused,
     SealedCredentials,
+    SealedTokens,
 )
 
 
@@ -82,6 +83,19 @@ class MemoryRefresher:
         if isinstance(answer, Lost):
             return Refused("transient", "no answer", ambiguous=True, latency_ms=self.latency_ms)
         return Refreshed(tokens, self.latency_ms)
+
+    def rebase(
+        self, platform: str, tokens: SealedTokens, stored: SealedCredentials
+    ) -> SealedTokens | None:
+        assert isinstance(tokens, StoredTokens), "tokens come from this refresher"
+        assert isinstance(stored, StoredCredentials), "credentials come from our own stores"
+        sent = tokens.replaces.refresh or tokens.replaces.access
+        if platform not in self._providers or (stored.refresh or stored.access) != sent:
+            return None
+        return msgspec.structs.replace(tokens, replaces=stored)
+
+    def prepare(self) -> None:
+        pass
 
     def opens_any(self, sample: Sequence[SealedCredentials]) -> bool:
         return self.key_is_right and len(sample) > 0

@@ -53,7 +53,9 @@ class FileRescue:
         file = self._folder / f"{time.time_ns():020}-{_name(tokens)}"
         half = file.with_suffix(".half")
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self._folder.is_dir():
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _sync_folder(self._folder.parent)
             _write(half, msgspec.json.encode(_kept(tokens)))
             half.replace(file)
             _sync_folder(self._folder)

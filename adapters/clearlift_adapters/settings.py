@@ -8,10 +8,11 @@ CLEARLIFT_FAIL_THRESHOLD is always a percentage: 10, "10" and "10%" are ten conn
 hundred, and 0.1 is one in a thousand.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import quote
 
 import msgspec
 
@@ -24,6 +25,7 @@ from clearlift_adapters.oauth.providers import (
     declared,
 )
 from clearlift_adapters.sources import (
+    CONFIG,
     Found,
     Secret,
     Sources,
@@ -64,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     providers: Mapping[str, OAuthProvider] = {}  # Built in and declared, by platform.
     config: Path | None = None
     origins: Mapping[str, str] = {}  # By name, as in the environment.
+    complaints: Sequence[str] = ()  # About what is not in force, though somebody has set it.
 
     @property
     def secrets(self) -> Collection[str]:
@@ -95,7 +98,7 @@ def load_settings(
     sources = Sources(flags, environment, table)
     previous = sources.secret("ENCRYPTION_KEY_PREVIOUS")
     settings = Settings(
-        database=sources.text("CLEARLIFT_DATABASE", DEFAULT_DATABASE),
+        database=_database(sources),
         queue=sources.optional("CLEARLIFT_QUEUE"),
         now_ms=_now(sources.environment_only("CLEARLIFT_NOW")),
         encryption_key=sources.secret("ENCRYPTION_KEY"),
@@ -118,7 +121,7 @@ def load_settings(
         origins=sources.origins,
     )
     table.refuse_unknown()
-    return settings
+    return msgspec.structs.replace(settings, complaints=sources.unknown())
 
 
 def iso_time(text: str) -> int:
@@ -134,7 +137,7 @@ def iso_time(text: str) -> int:
 
 
 def _configured(environment: Mapping[str, str]) -> Path | None:
-    named = environment.get("CLEARLIFT_CONFIG")
+    named = environment.get(CONFIG)
     return Path(named) if named else None
 
 
@@ -156,6 +159,20 @@ def _parsed(path: Path) -> Mapping[str, object]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         why = str(exc) if isinstance(exc, tomllib.TOMLDecodeError) else "it is not UTF-8"
         raise ConfigurationError(f"the configuration file {path} is not TOML: {why}") from None
+
+
+def _database(sources: Sources) -> str:
+    """Return the database's URL; a plain path is the usual mistake."""
+    url = sources.text("CLEARLIFT_DATABASE", DEFAULT_DATABASE)
+    if "://" in url:
+        return url
+    path = url.removeprefix("sqlite:")
+    # Whatever else it is, it may hold a password.
+    example = DEFAULT_DATABASE if {"@", ":"} & set(path) else f"sqlite:///{quote(path)}"
+    raise ConfigurationError(
+        "CLEARLIFT_DATABASE (or --database) is not a URL: a file is written with three slashes and "
+        f"its path, as in {example}"
+    )
 
 
 def _now(found: Found | None) -> int | None:

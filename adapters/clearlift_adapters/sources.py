@@ -8,7 +8,7 @@ never holds one: it names the variable (`name_env`) or the file (`name_file`, re
 configuration file) that does, so that it can be shown, copied and committed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -18,6 +18,7 @@ from clearlift_adapters.redacted import Redacted
 from clearlift_engine.errors import ConfigurationError
 
 PREFIX: Final = "CLEARLIFT_"
+CONFIG: Final = "CLEARLIFT_CONFIG"  # Where the file is: no setting of the file.
 SECRET_BYTES_MAX: Final = 64 * 1024  # Whatever is longer is some other file.
 
 
@@ -81,13 +82,14 @@ class Table:
         """Raise ConfigurationError for the first key that nobody asked for."""
         for key in self.values:
             if key not in self.known:
-                raise ConfigurationError(f"{self.place} has no setting {key!r}{self._nearest(key)}")
+                raise ConfigurationError(f"{self.place} has no setting {key!r}{self._hint(key)}")
 
-    def _nearest(self, key: str) -> str:
-        from difflib import get_close_matches  # noqa: PLC0415  only a mistake pays for it
-
-        near = get_close_matches(key, sorted(self.known), n=1)
-        return f": did you mean {near[0]!r}?" if near else ""
+    def _hint(self, key: str) -> str:
+        spelt_here = file_key(key.upper())
+        if spelt_here in self.known:  # As in the environment, perhaps.
+            return f": write it as {spelt_here}"
+        near = nearest(key, self.known)
+        return "" if near is None else f": did you mean {near!r}?"
 
 
 class Sources:
@@ -99,6 +101,7 @@ class Sources:
         self.file = file
         self.origins: dict[str, str] = {}
         self._flags, self._environment = flags, environment
+        self._lent: set[str] = set()  # Variables that the file names.
 
     def text(self, name: str, default: str) -> str:
         """Return a setting that is any text."""
@@ -159,6 +162,17 @@ class Sources:
         setting = f"{table.place} {key}" if variable is None else str(variable)
         return Referred(None if found is None else as_text(found.origin, found), setting)
 
+    def unknown(self) -> Sequence[str]:
+        """Return a complaint for each variable under our prefix that nobody has asked for."""
+        known = {*self.origins, CONFIG}
+        ours = {n for n, text in self._environment.items() if text and n.upper().startswith(PREFIX)}
+        complaints: list[str] = []
+        for name in sorted(ours - known - self._lent):
+            near = nearest(name, {each for each in known if each.startswith(PREFIX)})
+            meant = "" if near is None else f": did you mean {near}?"
+            complaints.append(f"{name} is set, but there is no such setting{meant}")
+        return complaints
+
     def _find(self, name: str) -> Found | None:
         flag, value = self._flags.get(name), self._environment.get(name)
         found = self.file.get(file_key(name))
@@ -188,17 +202,28 @@ class Sources:
             raise ConfigurationError(f"{given[0].origin} and {given[1].origin} exclude each other")
         if clear is not None and not in_clear:
             raise ConfigurationError(
-                f"{clear.origin} would be a secret in a file that is no secret: "
+                f"{clear.origin} would be a secret in a file that is not secret: "
                 f"write {key}_file or {key}_env and put the secret there"
             )
         if variable is not None:
-            value = self._environment.get(as_text(variable.origin, variable))
+            named = as_text(variable.origin, variable)
+            self._lent.add(named)
+            value = self._environment.get(named)
             return Found(value, variable.origin) if value else None
         if path is not None:
             folder = (table.file or Path()).parent
             file = folder / as_text(path.origin, path)
             return Found(read_secret(path.origin, file), path.origin)
         return clear
+
+
+def nearest(text: str, known: Collection[str]) -> str | None:
+    """Return the known word that `text` is most likely meant to be, if any."""
+    from difflib import get_close_matches  # noqa: PLC0415  only a mistake pays for it
+
+    by_lower_case = {word.lower(): word for word in sorted(known)}
+    near = get_close_matches(text.lower(), by_lower_case, n=1)
+    return by_lower_case[near[0]] if near else None
 
 
 def file_key(name: str) -> str:
@@ -218,7 +243,11 @@ def read_secret(setting: str, path: Path) -> str:
         ) from exc
     text = None if len(raw) > SECRET_BYTES_MAX else _text(raw)
     if not text or not text.strip():
-        what = "is empty" if not raw.strip() else "does not hold a secret, but something longer"
+        what = (
+            "is empty: write the secret into it, or correct the path"
+            if not raw.strip()
+            else "does not hold a secret, but something longer or no text: correct the path"
+        )
         raise ConfigurationError(f"the file {path} that {setting} names {what}")
     return text
 

@@ -14,12 +14,14 @@ from typing import Final, Self
 import msgspec
 
 from clearlift_engine.decisions import Decision, Step, cannot_be_served, deferred, released
-from clearlift_engine.errors import UnavailableError
-from clearlift_engine.ports import Appended, Commit, Refused, SealedTokens
+from clearlift_engine.errors import ConfigurationError, CronWorkerError, UnavailableError
+from clearlift_engine.ports import Appended, Commit, Refused, SealedCredentials, SealedTokens
 from clearlift_engine.run import Run
 
 AT_ONCE: Final = 500
 ADOPTIONS_MAX: Final = 5
+# Nothing more can be stored: the database does not answer, or does not let us in any more.
+AWAY: Final = (UnavailableError, ConfigurationError)
 RETRY_AFTER_MS: Final = (1_000, 2_000, 4_000, 8_000)  # The database was there a moment ago.
 
 _Waiting = tuple[Decision, "asyncio.Future[Appended]"]
@@ -32,7 +34,7 @@ class Committer:
         self._run = run
         self._waiting: asyncio.Queue[_Waiting | None] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
-        self.broken: UnavailableError | None = None  # Why the run cannot go on, once it cannot.
+        self.broken: CronWorkerError | None = None  # Why the run cannot go on, once it cannot.
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._work())
@@ -66,29 +68,40 @@ class Committer:
             if not await self._adopt(tokens, refused):
                 return False
             await self._run.ports.rescue.drop(tokens)
-        except UnavailableError as exc:
+        except AWAY as exc:
             self.broken = self.broken or exc
             await self._run.ports.rescue.keep(tokens)
             return False
         return True
 
     async def _adopt(self, tokens: SealedTokens, refused: str | None) -> bool:
-        run = self._run
+        ports, connection_id = self._run.ports, tokens.connection_id
         for _ in range(ADOPTIONS_MAX):
-            found = await run.ports.store.find([tokens.connection_id])
-            if not found:
+            found = await ports.store.find([connection_id])
+            stored = await ports.vault.credentials([connection_id])
+            if not found or not stored:
                 return True  # The connection is gone, and whatever its tokens were good for.
-            decision = _adoption(Step(found[0], found[0].stream), tokens, refused, run)
+            fitting = self._fitting(found[0].platform, tokens, stored[0])
+            decision = _adoption(Step(found[0], found[0].stream), fitting, refused, self._run)
+            if fitting is None and not decision.commit.drafts:
+                return True  # They are stored, or the user has newer ones; and the stream went on.
             appended = await self._enqueue(decision)
-            run.settle([decision], appended)
+            self._run.settle([decision], appended)
             if not appended.gate_moved:
                 return False  # They were kept where the database is not needed.
-            stored = await run.ports.vault.credentials([tokens.connection_id])
-            if not stored or stored[0].fingerprint != tokens.replaced_fingerprint:
-                return True
-        run.note("error", "new tokens could not be stored", connection_id=tokens.connection_id)
-        await run.ports.rescue.keep(tokens)
+        self._run.note("error", "new tokens could not be stored", connection_id=connection_id)
+        await ports.rescue.keep(tokens)
         return False
+
+    def _fitting(
+        self, platform: str, tokens: SealedTokens, stored: SealedCredentials
+    ) -> SealedTokens | None:
+        """Return the tokens as they can be stored over what is there; None if nothing has to be."""
+        if tokens.are_in(stored):
+            return None
+        if stored.fingerprint == tokens.replaced_fingerprint:
+            return tokens
+        return self._run.ports.refresher.rebase(platform, tokens, stored)
 
     async def _enqueue(self, decision: Decision) -> Appended:
         assert self._task is not None
@@ -124,12 +137,13 @@ class Committer:
                 await run.ports.clock.sleep(wait_ms)
             try:
                 appended = await run.ports.store.append(commits)
-            except UnavailableError as exc:
+            except AWAY as exc:
                 run.note("warning", "the database is away; answers are held", why=str(exc))
                 if wait_ms == 0:
                     for each in tokens:
                         await run.ports.rescue.keep(each)
-                if wait_ms == RETRY_AFTER_MS[-1] or self.broken is not None:
+                lasts = isinstance(exc, ConfigurationError) or wait_ms == RETRY_AFTER_MS[-1]
+                if lasts or self.broken is not None:
                     self.broken = exc
                     break
             else:
@@ -164,7 +178,7 @@ def _refusal(step: Step, why: str, run: Run) -> Decision:
     return cannot_be_served(step, reason, at_ms=run.now_ms, run_id=run.run_id)
 
 
-def _adoption(step: Step, tokens: SealedTokens, refused: str | None, run: Run) -> Decision:
+def _adoption(step: Step, tokens: SealedTokens | None, refused: str | None, run: Run) -> Decision:
     """Return the decision that stores late tokens; the job is the next tick's to make."""
     if step.stream.state != "refreshing":
         return Decision(Commit(step.stream, step.stream, (), tokens=tokens), "claimed")

@@ -23,7 +23,7 @@ class _Window(msgspec.Struct, frozen=True):
 
 
 class _Metadata(msgspec.Struct, frozen=True):
-    """The JSON of `sync_jobs.metadata`, in the order of its keys (product.md §4)."""
+    """The JSON of `sync_jobs.metadata`, its keys in the order that others expect."""
 
     platform: str
     account_id: str

@@ -121,7 +121,7 @@ class Judge:
             case _:
                 now_ms = self._run.ports.clock.now()
                 await self._move(lambda gate: opened(gate, "configuration", now_ms))
-                self._run.problem(f"{self._provider.name}: {answer.message}")
+                self._run.problem(answer.message)
                 self._halt("configuration")
                 await self._release(claim, "configuration", answer)
 

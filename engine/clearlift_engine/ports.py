@@ -5,7 +5,7 @@ database or a broker raise UnavailableError if it does not answer, and have then
 nothing that the next call does not put right.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -42,6 +42,7 @@ class Plan(msgspec.Struct, frozen=True):
     ready: Sequence[int]  # The token lasts, or there is none.
     expiring: Mapping[str, Sequence[int]]  # By platform: a refresh may have to come first.
     complete: bool = True  # False: there is more than the limit; plan again when these are served.
+    future: Sequence[int] = ()  # Not due: last synced in the future. Some of them, to be told of.
 
 
 class SealedCredentials(Protocol):
@@ -65,6 +66,10 @@ class SealedTokens(Protocol):
     @property
     def replaced_fingerprint(self) -> str:
         """Say which credentials were sent; only over these are the new tokens stored."""
+        ...
+
+    def are_in(self, stored: SealedCredentials) -> bool:
+        """Return whether `stored` holds these very tokens."""
         ...
 
     @property
@@ -108,7 +113,7 @@ class Commit(msgspec.Struct, frozen=True):
     open_since: int = 0  # Open: a job whose last sign of life is later than this.
     sync_error: str | None = None  # Set sync_status to 'failed' with this text.
     clears_error: bool = False  # Set sync_status back to 'pending' if 'failed' was our doing.
-    tokens: SealedTokens | None = None  # Stored where what they replace is still stored.
+    tokens: SealedTokens | None = None  # Store them; lost if what they replace is not there.
     outgoing: Message | None = None  # For a queue in the same database.
 
 
@@ -130,12 +135,15 @@ class Waiting(msgspec.Struct, frozen=True):
 class Store(Protocol):
     """The database, as tick and relay use it."""
 
-    async def due(self, *, now_ms: int, schedule: Schedule, limit: int) -> Plan:
+    async def due(
+        self, *, now_ms: int, schedule: Schedule, limit: int, without: Collection[str] = ()
+    ) -> Plan:
         """Return up to `limit` of the connections that are due, without claiming them.
 
-        `ready` is ordered so that each organisation's first comes before any organisation's second,
-        never synced first, then the longest unsynced; `expiring` likewise, soonest expiry first. It
-        may hold some that are not due by `assess`, and leaves out none that are, but for the limit.
+        Each organisation's first comes before any organisation's second, and among those never
+        synced comes first, then the longest unsynced; `expiring` is ordered by soonest expiry
+        instead. What is expiring on a platform in `without` is left out. It may hold some that are
+        not due by `assess`, and leaves out none that are, but for the limit.
         """
         ...
 
@@ -246,7 +254,7 @@ class Depth(msgspec.Struct, frozen=True):
 
 
 class Queue(Protocol):
-    """Where the messages go. `level` is its promise about repeats, in the words of product.md §11:
+    """Where the messages go. `level` is its promise about repeats:
 
     * same_transaction: stored by the transaction that records it, exactly once
     * windowless: an id is stored once, however late it comes again
@@ -320,6 +328,20 @@ class TokenRefresher(Protocol):
 
     async def refresh(self, platform: str, credentials: SealedCredentials) -> Refreshed | Refused:
         """Ask for new tokens, once, and return within the total time limit whatever happens."""
+        ...
+
+    def rebase(
+        self, platform: str, tokens: SealedTokens, stored: SealedCredentials
+    ) -> SealedTokens | None:
+        """Return `tokens` as they may be stored over `stored`, which is not what they replace.
+
+        None if its grant is another one than was sent: the user has reconnected.
+        The same grant may have been encrypted anew, or only the other column changed.
+        """
+        ...
+
+    def prepare(self) -> None:
+        """Load what the first request needs, so that no request waits for it past its slot."""
         ...
 
     def opens_any(self, sample: Sequence[SealedCredentials]) -> bool:

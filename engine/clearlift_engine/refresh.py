@@ -10,11 +10,12 @@ and requests that have not left yet, never the commit of an answer.
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 import msgspec
 
-from clearlift_engine.committer import Committer, fail_refused
+from clearlift_engine.committer import AWAY, Committer, fail_refused
 from clearlift_engine.decisions import (
     TOO_LARGE,
     Decision,
@@ -28,7 +29,6 @@ from clearlift_engine.decisions import (
     still_lives,
     too_large,
 )
-from clearlift_engine.errors import UnavailableError
 from clearlift_engine.judge import Claim, Judge
 from clearlift_engine.pacing import HORIZON_MS, Gate, allowance, reserve
 from clearlift_engine.policy import MINUTE_MS, Candidate, Due, assess
@@ -38,9 +38,13 @@ from clearlift_engine.run import Run
 # Requests under way at once to one provider: httpx slows down above that. Not to all of them
 # together, or one that never answers would keep the others waiting until their slots are gone.
 SENDING_MAX: Final = 10
-GROUP: Final = 2 * SENDING_MAX  # Refreshes claimed at a time: more would wait past their slots.
+# Refreshes claimed at a time: if the provider is slow, more would wait past their slots.
+GROUP: Final = 2 * SENDING_MAX
 LATENESS_MAX_MS: Final = 10_000  # A slot that was over this long ago is not used any more.
 LEASE_MS: Final = 60_000  # From the slot on: longer than two requests and the wait between them.
+# From the slot on: an answer to what leaves later might come after the lease, when another worker
+# has sent the same token. A process that was frozen between its two requests would do that.
+LAST_SEND_MS: Final = LEASE_MS - 15_000
 REPLAY_AFTER_MS: Final = 1_500
 PATIENCE_MS: Final = MINUTE_MS  # A slot that is further away than this is for a later tick.
 LOOK_MS: Final = 1_000  # How often a waiting request looks whether it is still wanted.
@@ -83,6 +87,8 @@ class Lane:
         self._judge = Judge(run, provider, committer)
         self._asking: set[asyncio.Task[None]] = set()
         self._probing = self._leaving = False
+        self._size = GROUP
+        self._late_ms: int | None = None  # Of the last group's requests, the latest by how much.
         self._free_at = 0  # When this lane may send its next request.
 
     async def serve(self) -> None:
@@ -101,7 +107,7 @@ class Lane:
                 run.halted.setdefault(name, "no request is left in its budget")
             await self._judge.close()
             await self._defer_rest(run.halted.get(name, "the run is stopping"))
-        except UnavailableError as exc:
+        except AWAY as exc:
             # Other lanes may have answers to bring home: this one ends, and the run after them.
             self._committer.broken = self._committer.broken or exc
         finally:
@@ -126,7 +132,7 @@ class Lane:
         if self._asking:
             await asyncio.wait(self._asking)
         for exc in [task.exception() for task in self._asking]:
-            if exc is not None and not isinstance(exc, UnavailableError):
+            if exc is not None and not isinstance(exc, AWAY):
                 raise exc
 
     async def _claim_group(self) -> bool:
@@ -135,15 +141,20 @@ class Lane:
         Return False once the budget is spent, which is no reason to give up what is claimed.
         """
         run, name = self._run, self._provider.name
-        gate = await run.ports.store.gate(name)
+        store, group = run.ports.store, list(islice(self._refs, self._group()))
+        # Asked together, for where each question is a request.
+        gate, conns = await asyncio.gather(store.gate(name), store.candidates(group))
         allowed = allowance(gate, now_ms=run.ports.clock.now(), run_id=run.run_id)
         if allowed == 0:
             run.halted[name] = gate.breaker or "throttled"
             return False
         self._judge.saw(gate)
         self._probing = allowed is not None
-        refs = self._next(gate)
-        steps = await self._to_refresh(refs)
+        if self._probing:
+            conns = await store.candidates([self._probe(gate)])
+        else:
+            self._refs = deque(islice(self._refs, len(group), None))
+        steps = await self._to_refresh(conns)
         moved, slots = self._reserved(gate, len(steps))
         # What found no slot goes back to where it came from.
         self._refs.extendleft(step.conn.ref for step in reversed(steps[len(slots) :]))
@@ -161,20 +172,26 @@ class Lane:
             await clock.sleep(min(LOOK_MS, max(slots[0] - HORIZON_MS - now_ms, 0)))
         return bool(slots)
 
-    def _next(self, gate: Gate) -> Sequence[int]:
-        """Take the next references; for a probe, another one each time: the first may be dead."""
-        if not self._probing:
-            return [self._refs.popleft() for _ in range(min(GROUP, len(self._refs)))]
+    def _group(self) -> int:
+        """Return how many to claim next: twice as many, as long as each leaves in its slot."""
+        late_ms, self._late_ms = self._late_ms, 0
+        if late_ms is not None:
+            grown = self._size * 2 if late_ms <= LOOK_MS else GROUP
+            self._size = min(grown, max(GROUP, self._run.settings.claims_max))
+        return self._size
+
+    def _probe(self, gate: Gate) -> int:
+        """Take the reference for a probe, another one each time: the first may be dead."""
         place = gate.version % len(self._refs)
         ref = self._refs[place]
         del self._refs[place]
-        return [ref]
+        return ref
 
-    async def _to_refresh(self, refs: Sequence[int]) -> list[Step]:
+    async def _to_refresh(self, conns: Sequence[Candidate]) -> list[Step]:
         """Return the steps of those that need a request; commit what can be decided without."""
         steps: list[Step] = []
         decided: list[tuple[Step, Decision]] = []
-        for step in await self._opened(refs):
+        for step in self._opened(conns):
             decision = self._without_request(step)
             if decision is None:
                 steps.append(step)
@@ -183,10 +200,9 @@ class Lane:
         await self._commit(decided)
         return steps
 
-    async def _opened(self, refs: Sequence[int]) -> Sequence[Step]:
+    def _opened(self, conns: Sequence[Candidate]) -> Sequence[Step]:
         """Return the steps of those that are due still."""
         run = self._run
-        conns = await run.ports.store.candidates(refs)
         return [
             opened(conn, due, at_ms=run.ports.clock.now(), run_id=run.run_id)
             for conn in conns
@@ -295,8 +311,11 @@ class Lane:
         if self._wanted():
             await self._in_turn()
         async with self._sending:
-            if not self._wanted() or clock.now() > slot + LATENESS_MAX_MS:
+            now_ms = clock.now()
+            late_ms, held_ms = now_ms - slot, now_ms - claim.slot
+            if not self._wanted() or late_ms > LATENESS_MAX_MS or held_ms > LAST_SEND_MS:
                 return NOT_SENT
+            self._late_ms = max(self._late_ms or 0, late_ms)
             return await refresher.refresh(self._provider.name, claim.credentials)
 
     async def _in_turn(self) -> None:
@@ -316,7 +335,7 @@ class Lane:
             size = min(run.settings.batch, len(self._refs))
             refs = [self._refs.popleft() for _ in range(size)]
             decided: list[tuple[Step, Decision]] = []
-            for step in await self._opened(refs):
+            for step in self._opened(await run.ports.store.candidates(refs)):
                 decision = self._without_request(step)
                 if decision is None:
                     lives = still_lives(step.conn, now_ms)

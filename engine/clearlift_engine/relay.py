@@ -9,16 +9,20 @@ The lease is a courtesy: a relay that slept past it and wakes up can at worst se
 queue has to expect anyway, and what it wants to record finds the streams moved.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
+from clearlift_engine.committer import AWAY, RETRY_AFTER_MS
 from clearlift_engine.decisions import sync_error
+from clearlift_engine.errors import UnavailableError
 from clearlift_engine.events import Event, JobEnqueued, SyncFailed
 from clearlift_engine.policy import backoff
 from clearlift_engine.ports import (
     Accepted,
+    Appended,
     Clock,
     Commit,
     Leases,
@@ -74,28 +78,44 @@ async def drain(
     batch: int,
     should_stop: Callable[[], bool],
     note: Note,
+    gather_ms: int = 0,
 ) -> RelayReport:
     """Deliver until nothing waits, or `should_stop()`.
+
+    With `gather_ms`, what the queue takes within that time is recorded together: for a database
+    where each commit is a request, and requests are counted.
 
     Raises:
         UnavailableError: the queue or the database is away; the order is kept, nothing is lost.
     """
     started_at = ports.clock.now()
     tally = Tally()
-    while not should_stop():
-        if not await may_send(ports, run_id):
+    pending: int | None = None
+    while pending is None and not should_stop():
+        # Asked together, done in this order: what waits is seen under the lease.
+        sends, waiting = await asyncio.gather(
+            may_send(ports, run_id), ports.store.waiting(limit=batch + 1)
+        )
+        if sends:
+            done = await deliver(
+                ports, tally, waiting[:batch], run_id=run_id, gather_ms=gather_ms, note=note
+            )
+            if not done and waiting:
+                break  # All of them are refused, and more may wait behind them.
+            pending = len(waiting) - done if len(waiting) <= batch else None
+        elif waiting:
             note("debug", "another relay is at work; standing by")
             await ports.clock.sleep(STANDBY_MS)
-            if not await ports.store.waiting(limit=1):
-                break
-        elif not await deliver(ports, tally, run_id=run_id, batch=batch, note=note):
-            break
+        else:
+            pending = 0
     await give_way(ports, run_id)
+    if pending is None:
+        pending = len(await ports.store.waiting(limit=PENDING_MAX))
     return RelayReport(
         run_id=run_id,
         delivered=tally.delivered,
         already_delivered=tally.already_delivered,
-        pending=len(await ports.store.waiting(limit=PENDING_MAX)),
+        pending=pending,
         duration_ms=max(ports.clock.now() - started_at, 0),
     )
 
@@ -115,26 +135,66 @@ async def give_way(ports: RelayPorts, holder: str) -> None:
         await ports.leases.hold(LEASE, holder, now_ms=now_ms, until_ms=now_ms)
 
 
-async def deliver(ports: RelayPorts, tally: Tally, *, run_id: str, batch: int, note: Note) -> int:
-    """Deliver one batch; return how many of its jobs do not wait any more."""
-    waiting = await ports.store.waiting(limit=batch)
-    done = 0
+async def deliver(
+    ports: RelayPorts,
+    tally: Tally,
+    waiting: Sequence[Waiting],
+    *,
+    run_id: str,
+    gather_ms: int,
+    note: Note,
+) -> int:
+    """Deliver a batch; return how many of its jobs do not wait any more."""
+    done, since_ms = 0, ports.clock.now()
+    sent: list[tuple[Waiting, Receipt]] = []
     for part in within(ports.queue.limits, waiting):
-        receipts = await ports.queue.publish([each.message for each in part])
-        at_ms = ports.clock.now()
-        commits = [
-            recorded(ports.queue, each, receipt, at_ms=at_ms, run_id=run_id)
-            for each, receipt in zip(part, receipts, strict=True)
-        ]
-        appended = await ports.store.append(commits)
-        for each, receipt in zip(part, receipts, strict=True):
-            why = appended.refused.get(each.stream.connection_id)
-            if why is not None:  # A damaged row, say: not to be published for ever.
-                note("error", "a delivery cannot be recorded", why=why, job_id=each.message.job_id)
-                continue
-            done += 1
-            count(tally, each, receipt, note, lost=each.stream.connection_id in appended.lost)
+        try:
+            receipts = await ports.queue.publish([each.message for each in part])
+        except AWAY:
+            await settle(ports, tally, sent, run_id=run_id, note=note)
+            raise
+        sent += zip(part, receipts, strict=True)
+        if ports.clock.now() - since_ms >= gather_ms:
+            done += await settle(ports, tally, sent, run_id=run_id, note=note)
+            sent, since_ms = [], ports.clock.now()
+    return done + await settle(ports, tally, sent, run_id=run_id, note=note)
+
+
+async def settle(
+    ports: RelayPorts,
+    tally: Tally,
+    sent: Sequence[tuple[Waiting, Receipt]],
+    *,
+    run_id: str,
+    note: Note,
+) -> int:
+    """Record what the queue made of some jobs; return how many of them do not wait any more."""
+    if not sent:
+        return 0
+    at_ms, done = ports.clock.now(), 0
+    commits = [
+        recorded(ports.queue, each, receipt, at_ms=at_ms, run_id=run_id) for each, receipt in sent
+    ]
+    appended = await append(ports, commits, note)
+    for each, receipt in sent:
+        why = appended.refused.get(each.stream.connection_id)
+        if why is not None:  # A damaged row, say: not to be published for ever.
+            note("error", "a delivery cannot be recorded", why=why, job_id=each.message.job_id)
+            continue
+        done += 1
+        count(tally, each, receipt, note, lost=each.stream.connection_id in appended.lost)
     return done
+
+
+async def append(ports: RelayPorts, commits: Sequence[Commit], note: Note) -> Appended:
+    """Append; while the database is away, hold on: what is not recorded is delivered again."""
+    for wait_ms in RETRY_AFTER_MS:
+        try:
+            return await ports.store.append(commits)
+        except UnavailableError as exc:
+            note("warning", "the database is away; deliveries are held", why=str(exc))
+            await ports.clock.sleep(wait_ms)
+    return await ports.store.append(commits)
 
 
 def within(limits: Limits, waiting: Sequence[Waiting]) -> Iterator[Sequence[Waiting]]:

@@ -1,6 +1,7 @@
 """What one run of tick has done so far, and how it ends."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -31,7 +32,9 @@ class TickSettings(msgspec.Struct, frozen=True):
     schedule: Schedule = Schedule()
     batch: int = 500  # Connections a transaction.
     limit: int | None = None  # Connections a tick.
-    gather_ms: int = 0  # How long answers gather before a commit, where commits are counted.
+    # Where each question to the database is a request, and requests are counted:
+    gather_ms: int = 0  # how long answers gather before a commit,
+    claims_max: int = 0  # and how many refreshes may be claimed at a time, if all goes well.
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -70,6 +73,7 @@ class Run:
         self.due = self.refreshed = self.jobs_created = self.failed = self.deferred = 0
         self.failures: list[Failure] = []
         self.problems: list[str] = []
+        self.deferrals = Counter[str]()  # By reason.
         self.halted: dict[str, str] = {}  # Platforms that take no more requests this run, and why.
         self.key_fits = False  # Some stored token was decrypted.
 
@@ -124,6 +128,7 @@ class Run:
                 self.jobs_created += 1
             case "deferred":
                 self.deferred += 1
+                self.deferrals[decision.message.partition(":")[0]] += 1
                 self.note("info", "deferred", connection_id=connection_id, why=decision.message)
             case "failed":
                 assert decision.failure_class is not None
@@ -166,3 +171,4 @@ class TickOutcome(NamedTuple):
 
     report: TickReport
     problems: Sequence[str]
+    deferrals: Mapping[str, int] = {}  # How many were deferred, by reason.

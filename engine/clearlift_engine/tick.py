@@ -49,16 +49,25 @@ async def tick(
         UnavailableError: the database went away; every commit made so far is whole.
     """
     run = Run(ports, settings, run_id=run_id, now_ms=now_ms, should_stop=should_stop, note=note)
-    left = PLAN_MAX if settings.limit is None else settings.limit
-    while left > 0 and not should_stop():
-        limit = min(left, PLAN_MAX)
-        plan = await ports.store.due(now_ms=now_ms, schedule=settings.schedule, limit=limit)
-        progress = run.progress
-        await serve(run, plan)
-        if plan.complete or run.progress == progress:
+    told = False
+    while not should_stop():
+        left = PLAN_MAX if settings.limit is None else settings.limit - run.progress
+        if left <= 0:
             break
-        if settings.limit is not None:
-            left -= limit
+        plan = await ports.store.due(
+            now_ms=now_ms,
+            schedule=settings.schedule,
+            limit=min(left, PLAN_MAX),
+            without=run.halted,
+        )
+        if not told:
+            await _tell_of(run, plan.future)
+            told = True
+        before = run.progress, len(run.halted)
+        await serve(run, plan)
+        # What could not be served is still due: without its platform, others come into sight.
+        if plan.complete or before == (run.progress, len(run.halted)):
+            break
     report = TickReport(
         run_id=run_id,
         started_at=iso(now_ms),
@@ -71,7 +80,13 @@ async def tick(
         delivered=0,
         failures=run.failures,
     )
-    return TickOutcome(report, run.problems)
+    return TickOutcome(report, run.problems, run.deferrals)
+
+
+async def _tell_of(run: Run, future: Sequence[int]) -> None:
+    if future:
+        for conn in await run.ports.store.candidates(future):
+            run.warn_of_oddities(conn)
 
 
 async def serve(run: Run, plan: Plan) -> None:

@@ -86,9 +86,18 @@ async def test_tokens_do_not_overwrite_those_of_a_user_who_reconnected_meanwhile
 
     appended = await world.store.append([job_commit("c", tokens=tokens)])
 
-    assert appended == Appended()
+    assert appended.lost == {"c"}  # Nothing says that new tokens are stored which are not.
     assert stored(world) == theirs
-    assert len(world.seed.rows("sync_jobs")) == 1
+    assert not world.seed.rows("sync_jobs")
+
+
+async def test_fields_longer_than_anybody_reads_are_replaced_all_the_same(world: World) -> None:
+    world.seed.add_connection("c", credentials_encrypted="x" * 70_000)
+    tokens = await sealed(world, refresh="new refresh")
+
+    await take(world.store, job_commit("c", tokens=tokens))
+
+    assert stored(world)[:2] == ("new access", "new refresh")
 
 
 async def test_credentials_that_are_no_text_are_found_again_and_replaced(world: World) -> None:
@@ -107,8 +116,9 @@ async def test_credential_that_vanished_or_appeared_is_another_credential(world:
     tokens = await sealed(world)
     world.seed.update_connection("c", refresh_token_encrypted="appeared")
 
-    await take(world.store, job_commit("c", tokens=tokens))
+    appended = await world.store.append([job_commit("c", tokens=tokens)])
 
+    assert appended.lost == {"c"}
     assert stored(world) == ("access of c", "appeared", None)
 
 

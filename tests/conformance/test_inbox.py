@@ -183,6 +183,32 @@ async def test_dead_letter_is_out_of_its_consumers_hands(world: World) -> None:
     assert await peeked(world, dead=True) == ["a"]
 
 
+async def test_dead_letter_that_is_put_back_begins_anew(world: World) -> None:
+    await send(world, "a", "b")
+    now_ms = await deliver_to_death(world) + RETENTION_MS - 1
+    await pull(world, now_ms - HOUR_MS)
+
+    revived = await world.inbox.revive(["a", "no such job"], delay_ms=500, now_ms=now_ms)
+
+    just_before = await pull(world, now_ms + 499)
+    [delivery] = await pull(world, now_ms + 500)
+    assert (revived, list(just_before)) == (1, [])
+    assert (delivery.job_id, delivery.attempts, delivery.enqueued_at) == ("a", 1, now_ms)
+    assert await world.inbox.ack([delivery.lease_id]) == 1
+    assert await peeked(world, dead=True) == ["b"]
+
+
+async def test_message_that_is_alive_cannot_be_put_back(world: World) -> None:
+    await send(world, "a")
+    [delivery] = await pull(world, NOW_MS)
+
+    revived = await world.inbox.revive(["a"], delay_ms=0, now_ms=NOW_MS)
+
+    assert revived == 0
+    assert list(await pull(world, NOW_MS)) == []
+    assert await world.inbox.ack([delivery.lease_id]) == 1
+
+
 async def test_message_is_kept_for_four_days_and_no_longer(world: World) -> None:
     await send(world, "a")
 

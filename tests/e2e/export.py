@@ -6,20 +6,20 @@ the raw rows, by other means than the worker's.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from clearlift_adapters.stores.library import sqlite3
 from tests.e2e.authority import Authority
 from tests.e2e.program import Done, Program
 from tests.seed import Row
 
 DUMP: Final = Path(__file__).parents[1] / "fixtures" / "api-worker-export.sql"
 NOW: Final = datetime(2026, 10, 10, 12, tzinfo=UTC)
+# From a folder and what the token endpoints ask for.
+NewProgram = Callable[[Path, Mapping[str, str]], Program]
 SHARED: Final = ("connector_configs", "onboarding_progress", "organizations", "sync_jobs")
 
 
@@ -35,6 +35,7 @@ class Day:
     relays: Sequence[Done]
     queue: Done
     replay: Done
+    messages: Sequence[Row]  # As `queue list --json` has them.
 
     @property
     def due(self) -> Mapping[str, Row]:
@@ -46,21 +47,22 @@ class Day:
         return {id_: row for id_, row in self.due.items() if expires(row)}
 
 
-def run_day(folder: Path) -> Day:
+def run_day(folder: Path, new_program: NewProgram) -> Day:
     """Load the dump and run every command on it, each one twice that must do nothing then."""
-    return asyncio.run(_run_day(folder))
+    return asyncio.run(_run_day(folder, new_program))
 
 
-async def _run_day(folder: Path) -> Day:
+async def _run_day(folder: Path, new_program: NewProgram) -> Day:
     authority = Authority()
     async with authority.serving():
-        program = Program(folder, **authority.environment)
-        load(program.file)
+        program = new_program(folder, authority.environment)
+        program.load(DUMP.read_text(encoding="utf-8"))
         before = everything(program)
         await program.done("migrate")
         unchanged = everything(program) == before
         ticks = [await program.done("tick", "--json") for _ in range(2)]
         relays = [await program.done("relay", "--drain", "--json") for _ in range(2)]
+        queue, messages = await program.messages()
         return Day(
             program=program,
             authority=authority,
@@ -68,14 +70,10 @@ async def _run_day(folder: Path) -> Day:
             unchanged=unchanged,
             ticks=ticks,
             relays=relays,
-            queue=await program.done("queue", "list", "--json"),
+            queue=queue,
             replay=await program.done("replay", "--json"),
+            messages=messages,
         )
-
-
-def load(file: Path) -> None:
-    with closing(sqlite3.connect(file)) as db:
-        db.executescript(DUMP.read_text(encoding="utf-8"))
 
 
 def everything(program: Program) -> Mapping[str, Sequence[Row]]:

@@ -1,4 +1,4 @@
-"""Every kind of row that must not stop a tick (product.md §9), and what becomes of each.
+"""Every kind of row that must not stop a tick, and what becomes of each.
 
 Where nothing else is said the platform is google, the token lasts, and the last sync was two hours
 ago. Some columns hold what only a program in another language would have written.

@@ -106,6 +106,16 @@ class Program:
             yield Seed(SqliteTables(db))
             db.execute("COMMIT")
 
+    def load(self, script: str) -> None:
+        """Run a dump of SQL."""
+        with closing(sqlite3.connect(self.file)) as db:
+            db.executescript(script)
+
+    async def messages(self) -> tuple[Done, Sequence[Row]]:
+        """Return what is in the queue, and how the command ended that looked."""
+        done = await self.done("queue", "list", "--json")
+        return done, done.lines
+
     def rows(self, table: str) -> list[Row]:
         with self.tables() as tables:
             return tables.rows(table)

@@ -2,8 +2,10 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from datetime import timedelta
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -13,16 +15,24 @@ from clearlift_adapters.credentials import Column
 from tests.e2e.authority import LIFETIME_S, platform_of, sent_in
 from tests.e2e.export import NOW, Day, moment, run_day
 from tests.e2e.json_schema import faults
-from tests.e2e.program import CIPHER
+from tests.e2e.program import CIPHER, Program
 from tests.interop.webcrypto import webcrypto
 from tests.loopback import Visit
+from tests.workerd.program import CloudProgram
 
 WRITTEN: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
-@pytest.fixture(scope="module")
-def day(tmp_path_factory: pytest.TempPathFactory) -> Day:
-    return run_day(tmp_path_factory.mktemp("export"))
+@pytest.fixture(scope="module", params=["sqlite", "cloudflare"])
+def day(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Day:
+    """Run the day on a file and its queue, then on D1 and Queues."""
+
+    def new_program(folder: Path, environment: Mapping[str, str]) -> Program:
+        if request.param == "sqlite":
+            return Program(folder, **environment)
+        return CloudProgram(folder, request.getfixturevalue("workerd"), **environment)
+
+    return run_day(tmp_path_factory.mktemp("export"), new_program)
 
 
 def test_the_dump_has_what_makes_it_worth_serving(day: Day) -> None:
@@ -44,7 +54,7 @@ def test_migrate_changes_no_row_and_no_column_of_the_api_worker(day: Day) -> Non
 def test_exactly_the_due_connections_get_one_job_and_one_message_each(day: Day) -> None:
     jobs = day.program.rows("sync_jobs")
 
-    messages = [line["body"] for line in day.queue.lines]
+    messages = [line["body"] for line in day.messages]
 
     assert Counter(job["connection_id"] for job in jobs) == dict.fromkeys(day.due, 1)
     assert Counter(body["connection_id"] for body in messages) == dict.fromkeys(day.due, 1)
@@ -144,7 +154,7 @@ def test_each_message_is_what_the_schema_promises(day: Day) -> None:
     text = files("clearlift_schema").joinpath("sync_job_message.schema.json").read_bytes()
     schema = msgspec.json.decode(text, type=dict[str, Any])
 
-    for line in day.queue.lines:
+    for line in day.messages:
         assert list(faults(schema, line["body"])) == []
         assert line["job_id"] == line["body"]["job_id"]
         assert line["attempts"] == 0
@@ -155,7 +165,7 @@ def test_job_row_event_and_message_say_the_same(day: Day) -> None:
     created = [row for row in day.program.rows("outbox") if row["transition"] == "job_created"]
     events = {row["job_id"]: msgspec.json.decode(row["data"])["message"] for row in created}
 
-    for body in (line["body"] for line in day.queue.lines):
+    for body in (line["body"] for line in day.messages):
         job = jobs[body["job_id"]]
         metadata = msgspec.json.decode(job["metadata"])
 
@@ -173,7 +183,7 @@ def test_job_row_event_and_message_say_the_same(day: Day) -> None:
 
 
 def test_each_window_is_what_the_raw_row_calls_for(day: Day) -> None:
-    for body in (line["body"] for line in day.queue.lines):
+    for body in (line["body"] for line in day.messages):
         synced = day.before[body["connection_id"]]["last_synced_at"]
         start, end = (moment(body["sync_window"][name]) for name in ("start", "end"))
         first = synced is None

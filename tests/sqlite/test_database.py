@@ -175,7 +175,7 @@ async def test_file_without_our_tables_is_a_matter_of_configuration(tmp_path: Pa
 
 
 async def test_folder_that_is_not_there_cannot_hold_a_database(tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match="No such file or directory"):
+    with pytest.raises(ConfigurationError, match="No such file or directory; make the directory"):
         async with notes(tmp_path / "no" / "such.db", "rwc"):
             pass
 
@@ -188,7 +188,7 @@ async def test_what_is_no_database_is_not_taken_for_one(
     path = tmp_path / "odd.db"
     path.mkdir() if content is None else path.write_bytes(content)
 
-    with pytest.raises(UnavailableError, match=r"odd\.db"):
+    with pytest.raises(ConfigurationError, match=r"odd\.db"):
         async with notes(path, mode) as db:
             await ids_in(db)
 

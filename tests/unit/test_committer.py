@@ -12,7 +12,7 @@ from clearlift_engine.ports import Provider, Refused
 from clearlift_engine.stream import Stream
 from tests.given import NOW_MS, commit, take
 from tests.given import failed as failed_event
-from tests.watched import Side, Watch, once
+from tests.watched import Side, Watch, nobody, once
 from tests.worker import Worker
 
 DEAD = Refused("permanent", "invalid_grant")
@@ -204,6 +204,24 @@ async def test_user_who_reconnects_meanwhile_keeps_the_credentials_they_gave(
 
     assert tokens(worker, "c") == ("a", "r")
     assert worker.connection("c")["expires_at"] == "2027-01-01"
+    await worker.tick()
+    assert worker.jobs() == ["c"]
+
+
+async def test_new_tokens_are_stored_over_the_same_grant_though_another_column_changed(
+    worker: Worker,
+) -> None:
+    worker.expiring("c", platform="tiktok")
+
+    async def encrypt_anew() -> None:
+        worker.seed.update_connection("c", credentials_encrypted="encrypted anew")
+
+    worker.watch = once("refresher.refresh", "after", encrypt_anew)
+    await worker.tick()
+    worker.watch = nobody
+    await worker.tick()
+
+    assert tokens(worker, "c") == ("access-1", "refresh-1")
     assert worker.jobs() == ["c"]
 
 

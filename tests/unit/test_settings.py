@@ -53,13 +53,15 @@ def test_nothing_set_means_the_documented_defaults() -> None:
 
 
 def test_a_flag_beats_the_environment_which_beats_the_file() -> None:
-    Path("clearlift.toml").write_text('database = "file"\nbatch_size = 7', encoding="utf-8")
+    Path("clearlift.toml").write_text('database = "d1://file"\nbatch_size = 7', encoding="utf-8")
+    environment = {"CLEARLIFT_DATABASE": "d1://environment"}
 
-    both = load_settings({"CLEARLIFT_DATABASE": "flag"}, {"CLEARLIFT_DATABASE": "environment"})
-    one = load_settings({}, {"CLEARLIFT_DATABASE": "environment"})
+    both = load_settings({"CLEARLIFT_DATABASE": "d1://flag"}, environment)
+    one = load_settings({}, environment)
     none = load_settings({}, {})
 
-    assert [settings.database for settings in (both, one, none)] == ["flag", "environment", "file"]
+    found = [settings.database for settings in (both, one, none)]
+    assert found == ["d1://flag", "d1://environment", "d1://file"]
     assert both.origins["CLEARLIFT_DATABASE"] == "--database"
     assert one.origins["CLEARLIFT_DATABASE"] == "environment"
     assert none.origins["CLEARLIFT_DATABASE"] == "clearlift.toml database"
@@ -138,6 +140,54 @@ def test_an_unknown_setting_is_refused_with_the_nearest_known_one() -> None:
     assert complaint(DECLARED + "rotate = true").endswith(
         "clearlift.toml [providers.acme] has no setting 'rotate': did you mean 'rotates'?"
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("CLEARLIFT_DATABASE", "write it as database"),
+        ("clearlift_batch_size", "write it as batch_size"),
+        ("ENCRYPTION_KEY_FILE", "write it as encryption_key_file"),
+    ],
+)
+def test_a_setting_that_is_spelt_as_in_the_environment_is_told_its_name_here(
+    key: str, hint: str
+) -> None:
+    assert complaint(f'{key} = "x"') == f"clearlift.toml has no setting {key!r}: {hint}"
+
+
+@pytest.mark.parametrize(
+    ("value", "example"),
+    [
+        ("foo.db", "as in sqlite:///foo.db"),
+        ("/var/lib/foo.db", "as in sqlite:////var/lib/foo.db"),
+        ("sqlite:foo%.db", "as in sqlite:///foo%25.db"),
+        ("me:geheim@host", "as in sqlite:///clearlift.db"),
+    ],
+)
+def test_a_database_that_is_a_path_is_answered_with_its_url(value: str, example: str) -> None:
+    said = complaint(CLEARLIFT_DATABASE=value)
+
+    assert said.startswith("CLEARLIFT_DATABASE (or --database) is not a URL")
+    assert said.endswith(example)
+
+
+def test_a_variable_of_ours_that_is_no_setting_is_complained_of() -> None:
+    environment = {
+        "CLEARLIFT_BATCHSIZE": "7",
+        "CLEARLIFT_ZZZ": "geheim",
+        "CLEARLIFT_EMPTY": "",
+        "CLEARLIFT_CONFIG": "clearlift.toml",
+        "CLEARLIFT_ACME": "geheim",
+    }
+
+    settings = configured(DECLARED.replace("ACME_SECRET", "CLEARLIFT_ACME"), **environment)
+
+    assert settings.complaints == [
+        "CLEARLIFT_BATCHSIZE is set, but there is no such setting: "
+        "did you mean CLEARLIFT_BATCH_SIZE?",
+        "CLEARLIFT_ZZZ is set, but there is no such setting",
+    ]
 
 
 def test_a_file_that_is_not_toml_is_refused_without_being_quoted() -> None:
@@ -271,7 +321,7 @@ def test_a_declared_provider_without_its_secret_stops_itself_and_nothing_else() 
         ('"basic"', '"digest"', "is 'digest': it must be 'body' or 'basic'"),
         ("= 4", "= 0", "is '0': it must be a number from 0.001 to 1000"),
         ("= false", '= "no"', "is 'no': it must be true or false"),
-        ("[providers.acme]", "[providers.google]", "is built in"),
+        ("[providers.acme]", "[providers.google]", "and set GOOGLE_CLIENT_ID, GOOGLE_CLIENT"),
         ("[providers.acme]", "[providers.stripe]", "is built in"),
     ],
 )

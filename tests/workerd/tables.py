@@ -1,13 +1,16 @@
 """Raw access to a D1 database beside the adapters, over the API, in statements of its own."""
 
-from collections.abc import Collection, Mapping
-from typing import Any, Self
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final, Self
 
 import httpx
+import msgspec
 import pytest
 
 from tests.seed import Row, Value
 from tests.workerd.cloudflare import Cloudflare, Stage
+
+_ROWS_AT_ONCE: Final = 1_000
 
 
 class D1Tables:
@@ -32,6 +35,15 @@ class D1Tables:
         values = ", ".join(map(_spelled, row.values()))
         self._sql(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values})", row.values())
 
+    def insert_many(self, table: str, rows: Sequence[Mapping[str, Value]]) -> None:
+        """Insert rows that all have the same columns, none of them bytes."""
+        columns = list(rows[0])
+        values = ", ".join(f"value ->> {number}" for number in range(len(columns)))
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM json_each(?1)"
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            part = [list(row.values()) for row in rows[start : start + _ROWS_AT_ONCE]]
+            self._sql(sql, [msgspec.json.encode(part).decode()])
+
     def update(self, table: str, row_id: str, row: Mapping[str, Value]) -> None:
         changes = ", ".join(f"{column} = {_spelled(value)}" for column, value in row.items())
         self._sql(f"UPDATE {table} SET {changes} WHERE id = ?", (*row.values(), row_id))
@@ -47,6 +59,10 @@ class D1Tables:
             {name: bytes(cell) if isinstance(cell, list) else cell for name, cell in row.items()}
             for row in self._sql(f"SELECT * FROM {table} ORDER BY 1")
         ]
+
+    def run(self, script: str) -> None:
+        """Run statements of any kind."""
+        self._sql(script)
 
     def _sql(self, sql: str, values: Collection[Value] = ()) -> list[dict[str, Any]]:
         params = [value for value in values if isinstance(value, str)]

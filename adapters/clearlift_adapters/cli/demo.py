@@ -17,12 +17,13 @@ from typing import Final
 import click
 
 from clearlift_adapters.cli import exits
-from clearlift_adapters.cli.options import Command, Flags
+from clearlift_adapters.cli.options import Flags, SelfContained
 from clearlift_adapters.cli.output import print_json, print_line
 from clearlift_adapters.demo.day import Hour, live
 from clearlift_adapters.demo.stage import url_of
 from clearlift_adapters.demo.story import FEWEST, TICK_MINUTES
 from clearlift_adapters.demo.summary import Condition, DemoReport, Summary, Totals, summarise
+from clearlift_engine.errors import ConfigurationError
 from clearlift_engine.policy import iso
 
 FILE: Final = "demo.db"
@@ -32,7 +33,9 @@ _CELL: Final = "  "
 _STYLES: Final = {"ok": "green", "NOT OK": "bold red", "failed": "red"}
 
 
-@click.command("demo", cls=Command)
+@click.command(
+    "demo", cls=SelfContained, short_help="Show the whole thing, with nothing configured."
+)
 @click.option(
     "--connections",
     type=click.IntRange(FEWEST, MOST),
@@ -88,9 +91,17 @@ def _forget_the_network() -> None:
 def _folder(keep: Path | None) -> Path:
     if keep is None:
         return Path(tempfile.mkdtemp(prefix="clearlift-demo-"))
-    if (keep / FILE).exists():
-        raise click.UsageError(f"{keep / FILE} exists already; name another directory")
-    keep.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = keep / FILE
+    try:
+        if file.exists():
+            raise click.UsageError(f"{file} exists already; name another directory")
+        keep.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+    except OSError as exc:
+        raise ConfigurationError(
+            f"cannot write to {keep}: {exc.strerror}; name a directory that this user may write to"
+        ) from exc
+    file.unlink()
     return keep.absolute()
 
 

@@ -1,4 +1,4 @@
-"""Exit codes (product.md §10), and the one place where an exception becomes one.
+"""The exit codes, and the one place where an exception becomes one.
 
 Nothing else in the program catches whatever comes. A message is one line; the traceback is for
 those who ask with -vv. Both pass through the log, which takes out what looks like a secret.

@@ -22,7 +22,7 @@ class MigrateReport(msgspec.Struct, frozen=True):
     pending: Sequence[str]
 
 
-@click.command("migrate", cls=Command)
+@click.command("migrate", cls=Command, short_help="Create or upgrade the worker's tables.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; name what would be applied.")
 @click.pass_obj
 def command(flags: Flags, *, dry_run: bool) -> None:

@@ -27,6 +27,8 @@ class Flags:
         """Return the settings in force."""
         settings = load_settings(self.values, self.environment, self.config)
         self.log.hide(settings.secrets)
+        for complaint in settings.complaints:
+            self.log.note("warning", complaint)
         return settings
 
     @cached_property
@@ -49,7 +51,20 @@ class Command(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  click's own
         super().__init__(*args, **kwargs)
-        self.params += _shared()
+        self.params += self.shared()
+
+    @classmethod
+    def shared(cls) -> list[click.Parameter]:
+        """Return the options that it shares with others."""
+        return [*_world(), *_manner()]
+
+
+class SelfContained(Command):
+    """A command that brings its own database, queue and settings."""
+
+    @classmethod
+    def shared(cls) -> list[click.Parameter]:
+        return _manner()
 
 
 class Group(click.Group):
@@ -59,7 +74,7 @@ class Group(click.Group):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  click's own
         super().__init__(*args, **kwargs)
-        self.params += _shared()
+        self.params += Command.shared()
 
 
 def moment(text: str) -> int:
@@ -67,18 +82,23 @@ def moment(text: str) -> int:
     try:
         return iso_time(text)
     except ValueError:
-        wanted = f"{text!r} is no ISO 8601 time such as 2026-10-10T12:00:00Z"
+        wanted = f"{text!r} is not an ISO 8601 time such as 2026-10-10T12:00:00Z"
         raise click.BadParameter(wanted) from None
 
 
-def _shared() -> list[click.Parameter]:
+def _world() -> list[click.Parameter]:
     return [
         _option("--database", metavar="URL", help="Default: sqlite:///clearlift.db"),
         _option("--queue", metavar="URL", help="Default: a table of the same database."),
         _option("--config", metavar="FILE", help="Default: clearlift.toml, if there is one."),
+    ]
+
+
+def _manner() -> list[click.Parameter]:
+    return [
         _option("--json", is_flag=True, help="One JSON object; lists: one a line."),
-        _option("-v", "--verbose", count=True, help="Say what happens; -vv: all of it."),
-        _option("-q", "--quiet", is_flag=True, help="Say errors only."),
+        _option("-v", "--verbose", count=True, help="Log what happens; -vv: all of it."),
+        _option("-q", "--quiet", is_flag=True, help="Log errors only; results are still printed."),
     ]
 
 

@@ -4,6 +4,7 @@ rich is loaded for a table on a terminal and for nothing else.
 """
 
 import os
+import re
 import sys
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from clearlift_engine.policy import iso
 
 BROKEN_PIPE: Final = 141  # As a shell has it: 128 and the number of the signal.
 
+_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z", re.ASCII)
 FOLDED_MIN: Final = 24  # Characters that the last column of a table is left with.
 
 
@@ -75,6 +77,22 @@ def _reader() -> Generator[None]:
 def when(ms: int | None) -> str | None:
     """Return a time as people and JSON have it."""
     return None if ms is None else iso(ms)
+
+
+def readable(text: str | None) -> str | None:
+    """Return a time as a terminal shows it, without what nobody reads; a pipe gets all of it.
+
+    What is no time, as a column may hold, stays as it is.
+    """
+    if text is None or not sys.stdout.isatty():
+        return text
+    found = _TIME.fullmatch(text)
+    return text if found is None else f"{found[1]} {found[2]}"
+
+
+def counted(number: int, singular: str, plural: str | None = None) -> str:
+    """Return a number with its noun: 1 job, 2 jobs."""
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
 def _cell(value: object) -> str:

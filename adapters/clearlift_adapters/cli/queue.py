@@ -1,16 +1,27 @@
 """`queue`: look at the queue, and take from it as a consumer does."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 import click
 import msgspec
 
+from clearlift_adapters.cli import exits
 from clearlift_adapters.cli.options import Flags, Group
-from clearlift_adapters.cli.output import Columns, print_json, print_line, when
-from clearlift_adapters.cli.world import open_world
+from clearlift_adapters.cli.output import (
+    Columns,
+    counted,
+    print_json,
+    print_line,
+    readable,
+    when,
+)
+from clearlift_adapters.cli.world import World, open_world
 
-_ALL = 2**62  # As many as there are.
+_ALL: Final = 2**62  # As many as there are.
+_NO_LEASE: Final = "no message has this lease: it ran out, or was acknowledged already"
+_NO_DEAD_LETTER: Final = "no dead letter has this job id: see `clearlift-cron queue list --dead`"
 
 
 class StoredView(msgspec.Struct, frozen=True):
@@ -41,17 +52,26 @@ class DepthView(msgspec.Struct, frozen=True):
     oldest_age_s: int | None
 
 
-@click.group("queue", cls=Group)
+@click.group("queue", cls=Group, short_help="Look at the queue, or take messages from it.")
 def command() -> None:
-    """Look at the queue, or take messages from the embedded one."""
+    """Look at the queue, or take messages from the embedded one.
+
+    The embedded queue delivers a message up to four times, once and in three retries; then it is a
+    dead letter. Messages are kept for four days, and dead letters for four days from then on.
+    `queue retry --dead` puts them back.
+    """
 
 
-@command.command("list")
+@command.command("list", short_help="Show the messages, without taking them.")
 @click.option("--dead", is_flag=True, help="The dead letters instead.")
 @click.option("--limit", type=click.IntRange(min=1), default=_ALL, metavar="N", help="The first N.")
 @click.pass_obj
 def list_(flags: Flags, *, dead: bool, limit: int) -> None:
-    """Show the messages in the embedded queue, oldest first, without taking them."""
+    """Show the messages in the embedded queue, oldest first, without taking them.
+
+    A message that four deliveries, one and three retries, have not got rid of is a dead letter.
+    Dead letters are kept for four days; `queue retry --dead JOB` puts them back.
+    """
     asyncio.run(_list(flags, dead=dead, limit=limit))
 
 
@@ -64,10 +84,12 @@ async def _list(flags: Flags, *, dead: bool, limit: int) -> None:
             at = when(message.enqueued_at)
             print_json(StoredView(message.job_id, _body(message.body), message.attempts, at))
     if not flags.json:
-        columns.write((m.job_id, m.attempts, when(m.enqueued_at), m.body) for m in messages)
+        columns.write(
+            (m.job_id, m.attempts, readable(when(m.enqueued_at)), m.body) for m in messages
+        )
 
 
-@command.command()
+@command.command(short_help="Show how many messages wait, and since when.")
 @click.pass_obj
 def depth(flags: Flags) -> None:
     """Show how many messages wait, since when, and how many are dead letters."""
@@ -76,8 +98,8 @@ def depth(flags: Flags) -> None:
         print_json(view)
     else:
         since = "" if view.oldest_at is None else f", the oldest since {view.oldest_at}"
-        dead = "" if view.dead is None else f"; {view.dead} dead letters"
-        print_line(f"{view.messages} messages{since}{dead}")
+        dead = "" if view.dead is None else f"; {counted(view.dead, 'dead letter')}"
+        print_line(f"{counted(view.messages, 'message')}{since}{dead}")
 
 
 async def _depth(flags: Flags) -> DepthView:
@@ -89,8 +111,15 @@ async def _depth(flags: Flags) -> DepthView:
         return DepthView(found.messages, found.dead, when(found.oldest_at), age_s)
 
 
-@command.command()
-@click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, metavar="N")
+@command.command(short_help="Take messages, as a consumer does.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="At most N messages.",
+)
 @click.option(
     "--visibility",
     "visibility_s",
@@ -121,22 +150,26 @@ async def _pull(flags: Flags, limit: int, visibility_s: float) -> None:
         columns.write((each.lease_id, each.job_id, each.attempts, each.body) for each in deliveries)
 
 
-@command.command()
+@command.command(short_help="Remove messages that were pulled and are done.")
 @click.argument("leases", nargs=-1, required=True, metavar="LEASE...")
 @click.pass_obj
-def ack(flags: Flags, *, leases: tuple[str, ...]) -> None:
-    """Remove messages that were pulled and are done."""
-    removed = asyncio.run(_ack(flags, leases))
-    _count(flags, "acknowledged", removed)
+def ack(flags: Flags, *, leases: tuple[str, ...]) -> int:
+    """Remove messages that were pulled and are done.
+
+    The exit code is 1 if no message has one of the leases.
+    """
+
+    async def remove(world: World, lease_id: str) -> int:
+        return await world.backend.inbox.ack([lease_id])
+
+    return asyncio.run(_each(flags, "acknowledged", leases, remove, _NO_LEASE))
 
 
-async def _ack(flags: Flags, leases: Sequence[str]) -> int:
-    async with open_world(flags, "rw") as world:
-        return await world.backend.inbox.ack(leases)
-
-
-@command.command()
-@click.argument("leases", nargs=-1, required=True, metavar="LEASE...")
+@command.command(short_help="Give back what was pulled, or put dead letters back.")
+@click.argument("ids", nargs=-1, required=True, metavar="LEASE|JOB...")
+@click.option(
+    "--dead", is_flag=True, help="Put dead letters back, by their job ids, as if they came now."
+)
 @click.option(
     "--delay",
     "delay_s",
@@ -147,24 +180,47 @@ async def _ack(flags: Flags, leases: Sequence[str]) -> int:
     help="Seconds until they come again.",
 )
 @click.pass_obj
-def retry(flags: Flags, *, leases: tuple[str, ...], delay_s: float) -> None:
-    """Give back messages that were pulled, to be delivered again."""
-    returned = asyncio.run(_retry(flags, leases, delay_s))
-    _count(flags, "returned", returned)
+def retry(flags: Flags, *, ids: tuple[str, ...], dead: bool, delay_s: float) -> int:
+    """Give back messages that were pulled, by their leases, to be delivered again.
+
+    With --dead, put dead letters back into the queue, by their job ids: each has four deliveries
+    and four days again.
+
+    The exit code is 1 if no message has one of the leases, or no dead letter one of the job ids.
+    """
+    delay_ms = round(delay_s * 1000)
+
+    async def give_back(world: World, lease_id: str) -> int:
+        now_ms = world.clock.now()
+        return await world.backend.inbox.retry([lease_id], delay_ms=delay_ms, now_ms=now_ms)
+
+    async def revive(world: World, job_id: str) -> int:
+        now_ms = world.clock.now()
+        return await world.backend.inbox.revive([job_id], delay_ms=delay_ms, now_ms=now_ms)
+
+    if dead:
+        return asyncio.run(_each(flags, "returned", ids, revive, _NO_DEAD_LETTER))
+    return asyncio.run(_each(flags, "returned", ids, give_back, _NO_LEASE))
 
 
-async def _retry(flags: Flags, leases: Sequence[str], delay_s: float) -> int:
+async def _each(
+    flags: Flags,
+    done: str,
+    ids: Sequence[str],
+    work: Callable[[World, str], Awaitable[int]],
+    complaint: str,
+) -> int:
+    """Do `work` for each id; say how many are done, and which are not."""
     async with open_world(flags, "rw") as world:
-        return await world.backend.inbox.retry(
-            leases, delay_ms=round(delay_s * 1000), now_ms=world.clock.now()
-        )
-
-
-def _count(flags: Flags, what: str, number: int) -> None:
+        missed = [each for each in dict.fromkeys(ids) if not await work(world, each)]
+    for each in missed:
+        flags.log.note("warning", complaint, id=each)
+    number = len(set(ids)) - len(missed)
     if flags.json:
-        print_json({what: number})
+        print_json({done: number})
     else:
-        print_line(f"{number} {what}")
+        print_line(f"{number} {done}")
+    return exits.UNEXPECTED if missed else exits.DONE
 
 
 def _body(text: str) -> object:

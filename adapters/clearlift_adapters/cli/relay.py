@@ -13,14 +13,14 @@ from clearlift_adapters.cli.runs import recorded
 from clearlift_adapters.cli.stopping import Stop, stop_on_signal
 from clearlift_adapters.cli.world import open_world
 from clearlift_adapters.logs import Log
-from clearlift_engine.errors import UnavailableError
+from clearlift_engine.errors import ConfigurationError, UnavailableError
 from clearlift_engine.relay import RelayReport, drain
 
 BATCH: Final = 500
 LONGEST_WAIT_S: Final = 60.0  # Between two tries while the queue or the database is away.
 
 
-@click.command("relay", cls=Command)
+@click.command("relay", cls=Command, short_help="Deliver jobs from the outbox to the queue.")
 @click.option("--drain", "once", is_flag=True, help="End when the outbox is empty.")
 @click.option(
     "--interval",
@@ -41,7 +41,10 @@ LONGEST_WAIT_S: Final = 60.0  # Between two tries while the queue or the databas
 )
 @click.pass_obj
 def command(flags: Flags, *, once: bool, interval_s: float, batch: int) -> None:
-    """Deliver jobs from the outbox to the queue until SIGTERM; it ends cleanly."""
+    """Deliver jobs from the outbox to the queue until SIGTERM; it ends cleanly.
+
+    It is silent while all goes well: -v says what it delivers.
+    """
     report = asyncio.run(_relay(flags, once=once, interval_s=interval_s, batch=batch))
     if flags.json:
         print_json(report)
@@ -55,6 +58,8 @@ def command(flags: Flags, *, once: bool, interval_s: float, batch: int) -> None:
 async def _relay(flags: Flags, *, once: bool, interval_s: float, batch: int) -> RelayReport:
     async with open_world(flags, "rw") as world, recorded(world, "relay") as run:
         log = world.log.bind(run_id=run.id)
+        doing = "delivers what waits, then ends" if once else "delivers until SIGTERM"
+        log.note("info", f"the relay {doing}", queue=world.backend.queue.name)
         with stop_on_signal() as stop:
 
             async def drained() -> RelayReport:
@@ -64,6 +69,7 @@ async def _relay(flags: Flags, *, once: bool, interval_s: float, batch: int) -> 
                     batch=batch,
                     should_stop=stop.asked,
                     note=log.note,
+                    gather_ms=world.backend.gather_ms,
                 )
 
             if once:
@@ -88,6 +94,8 @@ async def again_and_again(
         try:
             report = await drained()
         except UnavailableError as exc:
+            if isinstance(exc, ConfigurationError):  # Waiting would not help.
+                raise
             log.note("warning", "waiting", why=str(exc), seconds=wait_s)
             await stop.wait(wait_s)
             wait_s = min(wait_s * 2, LONGEST_WAIT_S)

@@ -7,15 +7,17 @@ import click
 import msgspec
 
 from clearlift_adapters.cli import exits
+from clearlift_adapters.cli.connections import absent
 from clearlift_adapters.cli.options import Command, Flags, moment
-from clearlift_adapters.cli.output import Columns, print_json, print_line, when
+from clearlift_adapters.cli.output import Columns, counted, print_json, print_line, when
 from clearlift_adapters.cli.runs import recorded
 from clearlift_adapters.cli.world import World, open_world
 from clearlift_engine.audit import Violation
 from clearlift_engine.errors import IllegalTransitionError, UnreadableEventError
+from clearlift_engine.policy import iso
 from clearlift_engine.replay import ReplayReport, fold, replay, states_at
 from clearlift_engine.stream import Stream
-from clearlift_engine.timeline import timeline
+from clearlift_engine.timeline import TimelineLine, timeline
 
 
 class ReplayView(msgspec.Struct, frozen=True):
@@ -25,6 +27,18 @@ class ReplayView(msgspec.Struct, frozen=True):
     events: int
     violations: Sequence[Violation]
     digest: str
+
+
+class EventView(msgspec.Struct, frozen=True):
+    """A line of `replay CONNECTION --events`."""
+
+    connection_id: str
+    position: int
+    occurred_at: str
+    transition: str
+    source: str | None
+    target: str
+    sentence: str
 
 
 class StateView(msgspec.Struct, frozen=True):
@@ -39,7 +53,7 @@ class StateView(msgspec.Struct, frozen=True):
     failures: int
 
 
-@click.command("replay", cls=Command)
+@click.command("replay", cls=Command, short_help="Audit the log; tell the life of a connection.")
 @click.argument("connections", nargs=-1, metavar="[CONNECTION]...")
 @click.option(
     "--as-of",
@@ -48,16 +62,30 @@ class StateView(msgspec.Struct, frozen=True):
     metavar="T",
     help="Show the states as they were at T (ISO 8601).",
 )
+@click.option(
+    "--events", is_flag=True, help="Only the life of each CONNECTION, one JSON object a transition."
+)
 @click.option("--rebuild", is_flag=True, help="Make the projection anew from the log, then audit.")
 @click.pass_obj
-def command(flags: Flags, *, connections: tuple[str, ...], at_ms: int | None, rebuild: bool) -> int:
+def command(
+    flags: Flags,
+    *,
+    connections: tuple[str, ...],
+    at_ms: int | None,
+    events: bool,
+    rebuild: bool,
+) -> int:
     """Fold the log again and compare it with everything it explains; print each violation.
 
     With a CONNECTION, tell its life, a line for each transition.
     """
     if rebuild and (connections or at_ms is not None):
         raise click.UsageError("--rebuild goes with neither --as-of nor a CONNECTION")
+    if events and (not connections or at_ms is not None):
+        raise click.UsageError("--events needs a CONNECTION, and does not go with --as-of")
     try:
+        if events:
+            return asyncio.run(_print_events(flags, connections))
         if at_ms is not None:
             return asyncio.run(_show_states(flags, at_ms, connections))
         return asyncio.run(_audit(flags, connections, rebuild=rebuild))
@@ -72,9 +100,14 @@ async def _audit(flags: Flags, connections: Sequence[str], *, rebuild: bool) -> 
             streams = await world.backend.archive.rebuild(fold)
             run.report = {"streams": streams}
             world.log.note("info", "rebuilt", streams=streams)
+            if not flags.json:
+                print_line(f"rebuilt {counted(streams, 'stream')}")
     async with open_world(flags, "ro") as world:
+        eventless = await _eventless(world, connections)
         if connections and not flags.json:
             await _tell(world, connections)
+            for connection_id in eventless:
+                print_line(f"{connection_id} has no events yet")
         report = await replay(world.backend.archive, connection_ids=connections or None)
     if report.omitted:
         flags.log.note("warning", "there are more violations than shown", omitted=report.omitted)
@@ -87,19 +120,57 @@ async def _audit(flags: Flags, connections: Sequence[str], *, rebuild: bool) -> 
 
 
 def _print(report: ReplayReport) -> None:
+    violations = counted(len(report.violations) + report.omitted, "violation")
     print_line(
-        f"{report.connections} connections, {report.events} events, "
-        f"{len(report.violations) + report.omitted} violations; digest {report.digest}"
+        f"{counted(report.connections, 'connection')}, {counted(report.events, 'event')}, "
+        f"{violations}; digest {report.digest}"
     )
-    violations = Columns("connection", "position", "rule", "detail")
-    violations.write((v.connection_id, v.position, v.rule, v.detail) for v in report.violations)
+    columns = Columns("connection", "position", "rule", "detail")
+    columns.write((v.connection_id, v.position, v.rule, v.detail) for v in report.violations)
+
+
+async def _eventless(world: World, connections: Sequence[str]) -> Sequence[str]:
+    """Return those that exist and have no events yet.
+
+    Raises:
+        click.BadParameter: neither the log nor the table of connections knows one of them.
+    """
+    if not connections:
+        return []
+    histories = world.backend.archive.histories(connections)
+    events = {each.connection_id: len(each.entries) async for each in histories}
+    for connection_id in connections:
+        if connection_id not in events:
+            if await world.backend.connections.show(connection_id) is None:
+                raise absent(connection_id)
+            events[connection_id] = 0
+    return [connection_id for connection_id, number in events.items() if number == 0]
+
+
+async def _print_events(flags: Flags, connections: Sequence[str]) -> int:
+    async with open_world(flags, "ro") as world:
+        await _eventless(world, connections)
+        async for history in world.backend.archive.histories(connections):
+            for line in timeline(history):
+                print_json(_event(history.connection_id, line))
+    return exits.DONE
+
+
+def _event(connection_id: str, line: TimelineLine) -> EventView:
+    return EventView(
+        connection_id,
+        line.position,
+        iso(line.occurred_at),
+        line.transition,
+        line.source,
+        line.target,
+        line.sentence,
+    )
 
 
 async def _tell(world: World, connections: Sequence[str]) -> None:
     lines = Columns("position", "at", "transition", "to", "what")
-    told: set[str] = set()
     async for history in world.backend.archive.histories(connections):
-        told.add(history.connection_id)
         lines.write(
             (
                 line.position,
@@ -110,13 +181,12 @@ async def _tell(world: World, connections: Sequence[str]) -> None:
             )
             for line in timeline(history)
         )
-    for connection_id in sorted(set(connections) - told):
-        world.log.note("warning", "the log knows nothing of it", connection_id=connection_id)
 
 
 async def _show_states(flags: Flags, at_ms: int, connections: Sequence[str]) -> int:
     columns = Columns("connection", "state", "version", "since", "job", "retry at", "failures")
     async with open_world(flags, "ro") as world:
+        await _eventless(world, connections)
         async for stream in states_at(world.backend.archive, at_ms, connections or None):
             view = _view(stream)
             if flags.json:

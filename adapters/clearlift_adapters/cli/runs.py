@@ -1,5 +1,6 @@
 """Every run that writes events has its row in `runs`: when it began, how it ended, what it said."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -34,9 +35,11 @@ async def recorded(world: World, command: str) -> AsyncGenerator[RunRow]:
     """Record a run from its beginning to its end, whichever way it ends, short of being killed."""
     journal, clock = world.backend.journal, world.clock
     run = RunRow(new_id(), clock.now())
-    await journal.begin(run.id, command, now_ms=run.begun_at)
+    # Not waited for: where each question is a request, it goes along with the first one.
+    beginning = asyncio.ensure_future(journal.begin(run.id, command, now_ms=run.begun_at))
 
     async def finish() -> None:
+        await beginning
         outcome = _OUTCOMES.get(run.code, "failed")
         report = msgspec.json.encode(run.report)
         await journal.finish(run.id, now_ms=clock.now(), outcome=outcome, report=report)

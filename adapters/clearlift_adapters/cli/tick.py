@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from typing import Final
 
 import click
@@ -10,23 +9,22 @@ import msgspec
 
 from clearlift_adapters.cli import exits
 from clearlift_adapters.cli.options import Command, Flags
-from clearlift_adapters.cli.output import Columns, print_json, print_line
+from clearlift_adapters.cli.output import Columns, counted, print_json, print_line
+from clearlift_adapters.cli.plan import plan, print_plan
 from clearlift_adapters.cli.relay import BATCH
 from clearlift_adapters.cli.runs import RunRow, recorded
 from clearlift_adapters.cli.stopping import Stop, stop_on_signal
 from clearlift_adapters.cli.world import World, open_world
 from clearlift_adapters.settings import Settings
-from clearlift_engine.events import SyncWindow
-from clearlift_engine.preview import LeftAlone, PlannedJob, PlannedRefresh, TickPlan, preview
 from clearlift_engine.relay import drain
-from clearlift_engine.run import TickOutcome, TickReport, TickSettings
+from clearlift_engine.run import TickOutcome, TickSettings
 from clearlift_engine.tick import tick
 
 # Answers that are under way at the deadline still come in and are committed.
 RESERVE_S: Final = 20.0
 
 
-@click.command("tick", cls=Command)
+@click.command("tick", cls=Command, short_help="Make one pass over what is due.")
 @click.option("--relay", "delivers", is_flag=True, help="Deliver the jobs too: no relay needed.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; print what would be done, and why.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N connections.")
@@ -43,14 +41,18 @@ RESERVE_S: Final = 20.0
 def command(
     flags: Flags, *, delivers: bool, dry_run: bool, limit: int | None, deadline_s: float
 ) -> int:
-    """Create a job for each connection that is due, refreshing its token first if need be."""
+    """Create a job for each connection that is due, refreshing its token first if need be.
+
+    --dry-run opens no token and asks no provider: that a token can be decrypted, and that its
+    provider will take it, only the tick itself finds out.
+    """
     if dry_run:
-        return asyncio.run(_plan(flags, limit=limit))
+        return asyncio.run(_plan(flags, limit))
     outcome = asyncio.run(_tick(flags, delivers=delivers, limit=limit, deadline_s=deadline_s))
     if flags.json:
         print_json(outcome.report)
     else:
-        _print(outcome.report)
+        _print(outcome, delivers=delivers)
     return code_of(outcome, flags.settings)
 
 
@@ -61,9 +63,9 @@ async def _tick(
     async with open_world(flags, "rw") as world, recorded(world, "tick") as run:
         with stop_on_signal() as stop:
             claims_s = deadline_s - min(RESERVE_S, deadline_s / 2)
-            report, problems = await tick(
+            outcome = await tick(
                 world.tick_ports,
-                _settings(world.settings, limit, world.backend.gather_ms),
+                _settings(world, limit),
                 run_id=run.id,
                 now_ms=run.begun_at,
                 should_stop=stop.asked_by(claims_s),
@@ -74,11 +76,11 @@ async def _tick(
                 left_s = deadline_s - (time.monotonic() - started)
                 delivered = await _deliver(world, run, stop, left_s)
         report = msgspec.structs.replace(
-            report,
+            outcome.report,
             delivered=delivered,
             duration_ms=round((time.monotonic() - started) * 1000),
         )
-        outcome = TickOutcome(report, problems)
+        outcome = outcome._replace(report=report)
         run.report, run.code = report, code_of(outcome, world.settings)
         return outcome
 
@@ -90,12 +92,16 @@ async def _deliver(world: World, run: RunRow, stop: Stop, left_s: float) -> int:
         batch=BATCH,
         should_stop=stop.asked_by(left_s),
         note=world.log.bind(run_id=run.id).note,
+        gather_ms=world.backend.gather_ms,
     )
     return relayed.delivered
 
 
-def _settings(settings: Settings, limit: int | None, gather_ms: int = 0) -> TickSettings:
-    return TickSettings(settings.schedule, settings.batch_size, limit, gather_ms)
+def _settings(world: World, limit: int | None) -> TickSettings:
+    settings, backend = world.settings, world.backend
+    return TickSettings(
+        settings.schedule, settings.batch_size, limit, backend.gather_ms, backend.claims_max
+    )
 
 
 def code_of(outcome: TickOutcome, settings: Settings) -> int:
@@ -108,11 +114,19 @@ def code_of(outcome: TickOutcome, settings: Settings) -> int:
     return exits.DONE
 
 
-def _print(report: TickReport) -> None:
+def _print(outcome: TickOutcome, *, delivers: bool) -> None:
+    report = outcome.report
+    reasons = ", ".join(f"{n} {why.replace('_', ' ')}" for why, n in outcome.deferrals.items())
+    deferred = f"{report.deferred} deferred" + (f" ({reasons})" if reasons else "")
+    delivered = ""
+    if delivers:
+        delivered = f"; {report.delivered} delivered"
+    elif report.jobs_created:
+        delivered = "; what was created waits for `clearlift-cron relay`"
     print_line(
-        f"{report.due} due: {report.jobs_created} jobs created, "
-        f"{report.refreshed} tokens refreshed, {report.failed} failed, "
-        f"{report.deferred} deferred; {report.delivered} delivered"
+        f"{report.due} due: {counted(report.jobs_created, 'job')} created, "
+        f"{counted(report.refreshed, 'token')} refreshed, {report.failed} failed, "
+        f"{deferred}{delivered}"
     )
     failures = Columns("failed", "class", "message")
     failures.write(
@@ -120,43 +134,8 @@ def _print(report: TickReport) -> None:
     )
 
 
-class PlanView(msgspec.Struct, frozen=True):
-    """What `tick --dry-run --json` prints."""
-
-    jobs: Sequence[PlannedJob]
-    refreshes: Sequence[PlannedRefresh]
-    blocked: Sequence[LeftAlone]
-
-
-async def _plan(flags: Flags, *, limit: int | None) -> int:
+async def _plan(flags: Flags, limit: int | None) -> int:
     async with open_world(flags, "ro") as world:
-        plan = await preview(
-            world.backend.store,
-            world.backend.survey,
-            world.refresher,
-            _settings(world.settings, limit),
-            now_ms=world.clock.now(),
-        )
-    if flags.json:
-        print_json(PlanView(plan.jobs, plan.refreshes, plan.blocked))
-    else:
-        _print_plan(plan)
+        found = await plan(world, _settings(world, limit))
+    print_plan(found, as_json=flags.json)
     return exits.DONE
-
-
-def _print_plan(plan: TickPlan) -> None:
-    print_line(
-        f"at {plan.now}: {len(plan.jobs)} jobs, {len(plan.refreshes)} of them after a token "
-        f"refresh; {len(plan.blocked)} blocked, {plan.not_due} not due"
-    )
-    jobs = Columns("job for", "type", "window from", "to", "refresh first")
-    jobs.write(
-        (job.connection_id, job.job_type, *_window(job.sync_window), job.after_refresh)
-        for job in plan.jobs
-    )
-    blocked = Columns("blocked", "clause", "until", "why")
-    blocked.write((each.connection_id, each.clause, each.until, each.why) for each in plan.blocked)
-
-
-def _window(window: SyncWindow) -> tuple[str, str]:
-    return window.start, window.end

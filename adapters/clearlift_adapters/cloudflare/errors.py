@@ -1,16 +1,18 @@
 """What Cloudflare's API says when it does not do what it was asked, each with what to do next.
 
-Codes: developers.cloudflare.com/api, "Errors" of D1 and Queues, and the answers of the service.
-D1's 7500 stands for SQL errors, internal errors and plan limits alike, so the message decides
-there.
+Codes and messages: the lists of D1 (developers.cloudflare.com/d1/observability/debug-d1) and Queues
+(…/queues/reference/error-codes), and answers of the service as their receivers quote them. D1's
+7500 stands for SQL errors, internal errors and plan limits alike, so the message decides there.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from clearlift_engine.errors import ConfigurationError, CronWorkerError, UnavailableError
+
+Service = Literal["D1", "Queues"]
 
 
 class ApiError(msgspec.Struct, frozen=True):
@@ -22,6 +24,10 @@ class ApiError(msgspec.Struct, frozen=True):
 
 class StatementError(CronWorkerError):
     """D1 ran the SQL and refused it; nothing of the batch was done."""
+
+
+class SizeError(CronWorkerError):
+    """Queues refused a batch for its size, or that of a message in it; nothing of it was stored."""
 
 
 class AmbiguousError(UnavailableError):
@@ -36,35 +42,75 @@ class Rule(msgspec.Struct, frozen=True):
     statuses: range | frozenset[int] = frozenset()
     codes: frozenset[int] = frozenset()
     signs: tuple[str, ...] = ()
+    service: Service | None = None  # Only this one's; None: either's.
 
+    def fits(self, status: int, codes: frozenset[int], text: str, service: Service) -> bool:
+        """Return whether an answer is one of these."""
+        return self.service in (None, service) and (
+            status in self.statuses
+            or bool(codes & self.codes)
+            or any(sign in text for sign in self.signs)
+        )
 
-_SERVER_ERRORS: Final = range(500, 600)
 
 # The first that fits counts.
 RULES: Final = (
     Rule(
         ConfigurationError,
-        "there is no such database in this account: correct d1://ACCOUNT_ID/DATABASE_ID",
+        "there is no such database in this account: correct d1://ACCOUNT_ID/DATABASE_ID "
+        "(wrangler d1 list)",
         codes=frozenset({7404}),
     ),
     Rule(
         ConfigurationError,
-        "there is no such queue in this account: correct cloudflare://ACCOUNT_ID/QUEUE_ID",
-        codes=frozenset({10104}),
+        "there is no such queue in this account: correct cloudflare://ACCOUNT_ID/QUEUE_ID "
+        "(wrangler queues list)",
+        codes=frozenset({10104, 10107}),
     ),
     Rule(
         ConfigurationError,
-        "the API token may not use Queues: give it the permission Queues Edit",
+        "the URL names an account that is not the token's: correct ACCOUNT_ID in it "
+        "(wrangler whoami)",
+        codes=frozenset({7403}),
+    ),
+    Rule(
+        ConfigurationError,
+        "an id in the URL is malformed, or CLOUDFLARE_API_BASE_URL is wrong: correct it",
+        codes=frozenset({7000, 7003}),
+    ),
+    Rule(
+        ConfigurationError,
+        "CLOUDFLARE_API_TOKEN is wrong, expired or revoked: make a new one with the permissions "
+        "D1 Edit and Queues Edit",
+        statuses=frozenset({401}),
+        codes=frozenset({1000, 6003, 9106, 9109, 10001}),
+    ),
+    Rule(
+        ConfigurationError,
+        "the API token may not use D1 in this account: give it the permission D1 Edit",
+        statuses=frozenset({403}),
+        service="D1",
+    ),
+    Rule(
+        ConfigurationError,
+        "the API token may not use Queues in this account: give it the permission Queues Edit",
+        statuses=frozenset({403}),
         codes=frozenset({10106}),
+        service="Queues",
+    ),
+    Rule(
+        ConfigurationError,
+        "correct the ids in the URL, or CLOUDFLARE_API_BASE_URL",
+        statuses=frozenset({404}),
     ),
     Rule(
         UnavailableError,
-        "the plan's limit for Queues is reached: raise it, or wait until it is renewed",
+        "the plan's limit for Queues is reached: raise the plan, or wait until it is renewed",
         codes=frozenset({10253}),
     ),
     Rule(
         UnavailableError,
-        "the queue's storage is full: let its consumer catch up, then run again",
+        "the queue's storage is full: let its consumer catch up, or purge it",
         codes=frozenset({10251}),
     ),
     Rule(
@@ -73,49 +119,48 @@ RULES: Final = (
         codes=frozenset({10252}),
     ),
     Rule(
-        ConfigurationError,
-        "CLOUDFLARE_API_TOKEN is wrong, expired or revoked: make a new one with the permissions "
-        "D1 Edit and Queues Edit",
-        statuses=frozenset({401}),
-        codes=frozenset({1000, 6003, 9106, 10001}),
+        UnavailableError,
+        "the plan's limit for D1 is reached: raise the plan, or wait until midnight UTC",
+        signs=("daily row read limit", "daily row write limit"),
     ),
     Rule(
-        ConfigurationError,
-        "the API token needs the permissions D1 Edit and Queues Edit for this account, or the "
-        "account id in the URL is another one's",
-        statuses=frozenset({403}),
+        UnavailableError,
+        "there is no room left: delete what is not needed, or raise the plan",
+        signs=("Exceeded maximum DB size", "account storage limit", "maximum account storage"),
     ),
-    Rule(
-        ConfigurationError,
-        "correct the account id, or the id after it, in the URL",
-        statuses=frozenset({404}),
-    ),
-    # What D1 documents as passing: developers.cloudflare.com/d1/observability/debug-d1.
+    # What passes; all that we ask of D1 may be asked again.
     Rule(
         AmbiguousError,
         "safe to run again",
-        statuses=_SERVER_ERRORS,
-        codes=frozenset({10250}),
+        statuses=range(500, 600),
+        codes=frozenset({7429, 10250}),
         signs=(
             "Network connection lost",
-            "storage caused object to be reset",
+            "caused object to be reset",
             "reset because its code was updated",
-            "Internal error while starting up D1 DB storage",
-            "D1 DB is overloaded",
+            "transient issue on remote node",
+            "client disconnected",
+            "memory limit and was reset",
+            "CPU time limit and was reset",
+            "is overloaded",
+            "internal error",
         ),
     ),
     Rule(
         ConfigurationError,
         "the database is not set up for this version: run `clearlift-cron migrate`",
         signs=("no such table", "no such column"),
+        service="D1",
     ),
     Rule(
         StatementError,
         "refused",
         signs=("constraint failed", "SQLITE_CONSTRAINT", "append-only", "TOOBIG", "too big"),
+        service="D1",
     ),
+    Rule(SizeError, "refused", codes=frozenset({10204, 10205, 10206})),
 )
-_ELSE: Final = Rule(UnavailableError, "safe to run again")
+_ELSE: Final = Rule(UnavailableError, "safe to run again; if it stays so, report it")
 
 
 _FINAL: Final = frozenset({10251, 10252, 10253})
@@ -126,18 +171,9 @@ def is_final(errors: Sequence[ApiError]) -> bool:
     return any(error.code in _FINAL for error in errors)
 
 
-def meaning(status: int, errors: Sequence[ApiError], *, service: str) -> CronWorkerError:
+def meaning(status: int, errors: Sequence[ApiError], *, service: Service) -> CronWorkerError:
     """Return the error that an unsuccessful answer stands for."""
-    codes = {error.code for error in errors}
+    codes = frozenset(error.code for error in errors)
     text = "; ".join(f"{error.message} ({error.code})" for error in errors) or f"HTTP {status}"
-    rule = next(
-        (
-            rule
-            for rule in RULES
-            if status in rule.statuses
-            or codes & rule.codes
-            or any(sign in text for sign in rule.signs)
-        ),
-        _ELSE,
-    )
+    rule = next((rule for rule in RULES if rule.fits(status, codes, text, service)), _ELSE)
     return rule.error(f"{service}: {text[:300]}: {rule.advice}")

@@ -34,9 +34,7 @@ _JOB_ROWS: Final = Query(
     "job_rows",
     "SELECT id, status FROM sync_jobs WHERE metadata ->> '$.created_by' = 'cron-worker'",
 )
-_UNDELIVERED: Final = Query(
-    "undelivered", "SELECT job_id FROM queue_messages WHERE attempts = 0 AND dead_at IS NULL"
-)
+_QUEUED: Final = Query("queued", "SELECT job_id, attempts, dead_at IS NOT NULL FROM queue_messages")
 _SIGNS_OF_LIFE: Final = Query(
     "signs_of_life",
     """
@@ -108,7 +106,10 @@ async def _one_message_a_job(db: Database) -> Check:
 async def _one_effect_a_job(db: Database, ledger: Ledger) -> Check:
     consumer = ledger.consumer
     states: dict[str, str] = dict(await db.read(_JOB_ROWS))
-    waiting = {row[0] for row in await db.read(_UNDELIVERED)}
+    queued = await db.read(_QUEUED)
+    dead = {job_id for job_id, _, is_dead in queued if is_dead}
+    alive = {job_id: attempts for job_id, attempts, is_dead in queued if not is_dead}
+    waiting = {job_id for job_id, attempts in alive.items() if attempts == 0}
     ended = {job_id for job_id, state in states.items() if state in {"completed", "failed"}}
     ok = (
         consumer.delivered.keys() | waiting == states.keys()
@@ -116,10 +117,16 @@ async def _one_effect_a_job(db: Database, ledger: Ledger) -> Check:
         and consumer.ended.keys() == ended
         and consumer.ended.total() == len(ended)
     )
-    seen = (
-        f"{len(ended)} ended, {len(waiting)} still in the queue; "
-        f"{consumer.without_effect} repeated deliveries had no effect"
-    )
+    where = {
+        "ended": ended,
+        "under way": {job_id for job_id, state in states.items() if state == "running"} - dead,
+        "in the queue": {job_id for job_id, state in states.items() if state == "pending"}
+        & alive.keys(),
+        "dead letters": (states.keys() - ended) & dead,
+    }
+    where["nowhere"] = states.keys() - set().union(*where.values())
+    shown = [f"{len(ids)} {what}" for what, ids in where.items() if ids or what == "ended"]
+    seen = f"{', '.join(shown)}; {consumer.without_effect} repeated deliveries had no effect"
     return Check("the consumer got every job, and ended none twice", ok, seen)
 
 
@@ -146,7 +153,7 @@ def _dead_grants(providers: Providers) -> Check:
 def _spent_tokens(providers: Providers) -> Check:
     lost, spent = _grants(providers, "lost"), _grants(providers, "spent")
     rotated = sum(v.platform == "tiktok" and v.ending == "granted" for v in providers.visits)
-    seen = f"{rotated} rotations, {len(lost)} lost answer, asked about {len(spent)} times more"
+    seen = f"{rotated} rotations, {len(lost)} lost answer, asked about {len(spent)} more"
     what = "a rotated token is used once, but to find out about a lost answer"
     return Check(what, lost == spent, seen)
 

@@ -1,8 +1,8 @@
 """A queue consumer as ClearLift's will be one: it pulls, claims, works, writes what came of it.
 
-The claim is what makes a message one effect, however often it is delivered (product.md §11): only
-who moves the job from 'pending' to 'running' works on it. This one is not always quick and not
-always lucky, and once it dies with messages in its hands.
+The claim is what makes a message one effect, however often it is delivered: only who moves the
+job from 'pending' to 'running' works on it. This one is not always quick and not always lucky, and
+once it dies with messages in its hands.
 """
 
 from collections import Counter, defaultdict

@@ -174,6 +174,13 @@ _TOKEN_URLS: Final[Mapping[str, str]] = {
 }
 
 
+def _built_in_by(name: str) -> str:
+    names = SETTINGS.get(name)
+    if names is None:
+        return "leave it: its keys do not expire"
+    return f"set {names.client_id}, {names.client_secret} and, if need be, {names.token_url}"
+
+
 def declared(
     name: str,
     *,
@@ -196,7 +203,10 @@ def declared(
             what we say ourselves.
     """
     if name in SETTINGS or name in NEVER_REFRESHED:
-        raise ConfigurationError(f"the provider {name!r} is built in and cannot be declared")
+        raise ConfigurationError(
+            f"the provider {name!r} is built in and cannot be declared: remove its table, and "
+            f"{_built_in_by(name)}"
+        )
     if not (math.isfinite(requests_per_second) and requests_per_second > 0):
         raise ConfigurationError(f"the provider {name!r} needs requests per second above 0")
     taken = sorted(_RESERVED & (extra or {}).keys())

@@ -26,9 +26,12 @@ and the structs that hold it do not print it.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import quote_plus
+
+import msgspec
 
 from clearlift_adapters.credentials import (
     Column,
@@ -42,7 +45,14 @@ from clearlift_adapters.oauth.verdicts import Granted, verdict
 from clearlift_adapters.oauth.wire import DEADLINE_MS, SEND_WITHIN_MS, Lost
 from clearlift_adapters.oauth.wording import refused, unanswered
 from clearlift_engine.errors import ConfigurationError
-from clearlift_engine.ports import Clock, Provider, Refreshed, Refused, SealedCredentials
+from clearlift_engine.ports import (
+    Clock,
+    Provider,
+    Refreshed,
+    Refused,
+    SealedCredentials,
+    SealedTokens,
+)
 
 if TYPE_CHECKING:  # Both are loaded when they are needed.
     from clearlift_adapters.cipher import FieldCipher
@@ -110,6 +120,29 @@ class HttpTokenRefresher:
         except ConfigurationError as exc:
             return _misconfigured(str(exc))
         return await self._ask(exchange, provider, credentials, token)
+
+    def rebase(
+        self, platform: str, tokens: SealedTokens, stored: SealedCredentials
+    ) -> SealedTokens | None:
+        """Return `tokens` as they may be stored over `stored`; None if that is another grant."""
+        assert isinstance(tokens, StoredTokens), "tokens come from this refresher"
+        assert isinstance(stored, StoredCredentials), "credentials come from our own stores"
+        provider = self._oauth.get(platform)
+        if provider is None:
+            return None
+        try:
+            sent = self._token(provider, tokens.replaces)
+            now = self._token(provider, stored)
+        except ConfigurationError:
+            return tokens  # Nobody can tell without the key: they are kept for who can.
+        if isinstance(sent, Refused) or sent != now:
+            return None
+        return msgspec.structs.replace(tokens, replaces=stored)
+
+    def prepare(self) -> None:
+        """Load what the first request needs, so that no request waits for it past its slot."""
+        with suppress(ConfigurationError):  # The request itself will say what is wrong.
+            self._loaded_exchange()
 
     def opens_any(self, sample: Sequence[SealedCredentials]) -> bool:
         """Return whether one of our keys decrypts any of these fields.

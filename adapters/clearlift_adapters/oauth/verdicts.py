@@ -162,7 +162,7 @@ _BY_STATUS: Final[Mapping[int, Finding]] = {
 def _by_status(answer: Answer, body: Body) -> Finding:
     code, quote = words(body)
     if _is_success(answer):
-        reason = answer.flaw or ("there is none in it" if body else "it is no JSON object")
+        reason = answer.flaw or ("there is none in it" if body else "it is not a JSON object")
         says = f"answered without a usable token: {reason}"
         finding = Finding("transient", says, ambiguous=True)
     elif 300 <= answer.status < 400 and answer.status not in _BY_STATUS:  # noqa: PLR2004 - 3xx

@@ -43,6 +43,10 @@ class Inbox(Protocol):
         """Give messages back, to be delivered again after `delay_ms`."""
         ...
 
+    async def revive(self, job_ids: Sequence[str], *, delay_ms: int, now_ms: int) -> int:
+        """Put dead letters back, as if they came now, to be delivered after `delay_ms`."""
+        ...
+
     async def peek(self, *, limit: int, dead: bool = False) -> Sequence[StoredMessage]:
         """Return messages, or dead letters, as they lie, oldest first, without taking them."""
         ...

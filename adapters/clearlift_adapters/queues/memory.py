@@ -157,6 +157,14 @@ class MemoryInbox:
             row.visible_at, row.lease_id = now_ms + delay_ms, None
         return len(leased)
 
+    async def revive(self, job_ids: Sequence[str], *, delay_ms: int, now_ms: int) -> int:
+        found = [self._db.queue[job_id] for job_id in set(job_ids) & self._db.queue.keys()]
+        dead = [row for row in found if row.dead_at is not None]
+        for row in dead:
+            row.dead_at, row.attempts = None, 0
+            row.enqueued_at, row.visible_at = now_ms, now_ms + delay_ms
+        return len(dead)
+
     async def peek(self, *, limit: int, dead: bool = False) -> Sequence[StoredMessage]:
         return [
             StoredMessage(row.job_id, row.body, row.attempts, row.enqueued_at)

@@ -30,6 +30,7 @@ _LEASE: Final = bind(_SQL, "lease", "now", "until", "lease_prefix", "limit")
 _LEASED: Final = bind(_SQL, "leased", "lease_prefix")
 _ACK: Final = bind(_SQL, "ack", "lease_id")
 _RETRY: Final = bind(_SQL, "retry", "lease_id", "visible_at")
+_REVIVE: Final = bind(_SQL, "revive", "now", "visible_at", "job_id")
 _PEEK: Final = bind(_SQL, "peek", "dead", "limit")
 
 
@@ -77,6 +78,12 @@ class SqliteQueue:
         rows = [(lease_id, now_ms + delay_ms) for lease_id in lease_ids]
         [returned] = await self._db.write([(_RETRY, rows)])
         return returned
+
+    async def revive(self, job_ids: Sequence[str], *, delay_ms: int, now_ms: int) -> int:
+        """Put dead letters back, as if they came now, to be delivered after `delay_ms`."""
+        rows = [(now_ms, now_ms + delay_ms, job_id) for job_id in job_ids]
+        [revived] = await self._db.write([(_REVIVE, rows)])
+        return revived
 
     async def peek(self, *, limit: int, dead: bool = False) -> Sequence[StoredMessage]:
         """Return messages, or dead letters, as they lie, oldest first, without taking them."""

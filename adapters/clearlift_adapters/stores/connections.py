@@ -5,7 +5,7 @@ Tokens come in encrypted and do not come out at all.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -29,6 +29,7 @@ _GRANT: Final = (
 )
 _RECONNECT: Final = bind(_SQL, "reconnect", *_IDENTITY, *_GRANT)
 _ADD: Final = bind(_SQL, "add", *_IDENTITY, *_GRANT, "id")
+_HELD: Final = bind(_SQL, "held", *_IDENTITY)
 _IDENTIFY: Final = bind(_SQL, "identify", *_IDENTITY)
 _PAGE: Final = bind(_SQL, "page", "after", "limit")
 _SHOW: Final = bind(_SQL, "show", "id")
@@ -59,6 +60,15 @@ class Grant(Redacted, frozen=True):
     def connection_id(self) -> str:
         """Return the id that the API worker would give it."""
         return f"{self.organization_id}-{self.platform}-{self.account_id}"
+
+
+class Kept(NamedTuple):
+    """A grant that was stored: under which id, and what is gone that stood there before."""
+
+    connection_id: str
+    outcome: Literal["added", "reconnected"]
+    lost_refresh_token: bool
+    lost_expiry: bool
 
 
 class ConnectionRow(msgspec.Struct, frozen=True):
@@ -95,15 +105,18 @@ class SqliteConnections:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def add(self, grant: Grant) -> tuple[str, Literal["added", "reconnected"]]:
+    async def add(self, grant: Grant) -> Kept:
         """Store a grant under a new connection, or in the place of the one it had before.
 
-        Its organization is created if there is none. Return the id of the connection.
+        Its organization is created if there is none. A grant replaces the one before as a whole:
+        an old refresh token or expiry is of no use to a new access token.
 
         Raises:
             ConfigurationError: the database will not have it.
         """
         row = msgspec.structs.astuple(grant)
+        before = await self._db.read(_HELD, *row[: len(_IDENTITY)])
+        had_refresh, had_expiry = before[0] if before else (0, 0)
         try:
             _, reconnected, _ = await self._db.write(
                 [
@@ -118,7 +131,12 @@ class SqliteConnections:
                 "organization, create that first where it belongs"
             ) from exc
         [(connection_id,)] = await self._db.read(_IDENTIFY, *row[: len(_IDENTITY)])
-        return connection_id, "reconnected" if reconnected else "added"
+        return Kept(
+            connection_id,
+            "reconnected" if reconnected else "added",
+            lost_refresh_token=bool(had_refresh) and grant.refresh is None,
+            lost_expiry=bool(had_expiry) and grant.expires_at is None,
+        )
 
     async def pages(self) -> AsyncIterator[Sequence[ConnectionRow]]:
         """Yield all connections in the order of their ids, some at a time."""

@@ -33,6 +33,11 @@ WHERE NOT EXISTS (
     AND c.account_id = :account_id
 );
 
+-- name: held
+-- What a reconnect may take away.
+SELECT refresh_token_encrypted IS NOT NULL, expires_at IS NOT NULL FROM platform_connections
+WHERE organization_id = :organization_id AND platform = :platform AND account_id = :account_id;
+
 -- name: identify
 SELECT id FROM platform_connections
 WHERE organization_id = :organization_id AND platform = :platform AND account_id = :account_id;

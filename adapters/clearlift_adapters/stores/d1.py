@@ -46,9 +46,6 @@ class Outcome(msgspec.Struct, frozen=True):
     meta: _Meta = _Meta()
 
 
-_OUTCOMES: Final = msgspec.json.Decoder(list[Outcome])
-
-
 def reading(query: Query, parameters: Sequence[Value]) -> Statement:
     """Return a statement that takes its parameters from one JSON array."""
     if not parameters:
@@ -86,8 +83,8 @@ class _Work(msgspec.Struct):
 class D1Database:
     """The protocol Database, on one D1 database."""
 
-    def __init__(self, api: CloudflareApi, database: str) -> None:
-        self._api, self._path = api, f"d1/database/{database}/query"
+    def __init__(self, api: CloudflareApi, account: str, database: str) -> None:
+        self._api, self._path = api, f"{account}/d1/database/{database}/query"
         self._waiting: deque[_Work] = deque()
         self._under_way: asyncio.Task[list[Outcome]] | None = None
 
@@ -146,10 +143,12 @@ class D1Database:
         body = {"batch": statements} if len(statements) > 1 else msgspec.to_builtins(statements[0])
         try:
             # Every statement of ours may be sent again: its guards see what was done already.
-            result = await self._api.call("POST", self._path, body, service="D1", repeatable=True)
+            reply = await self._api.call(
+                "POST", self._path, list[Outcome], body, service="D1", repeatable=True
+            )
         except StatementError as exc:
             raise RefusedError(str(exc)) from exc
-        return _OUTCOMES.decode(result)
+        return reply.result
 
 
 def _settle(together: Sequence[_Work], task: "asyncio.Task[list[Outcome]]") -> None:

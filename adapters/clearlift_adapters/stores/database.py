@@ -10,6 +10,7 @@ between, whatever the busy timeout.
 """
 
 import asyncio
+import errno
 import os
 from collections.abc import (
     AsyncGenerator,
@@ -32,7 +33,7 @@ import aiosqlite
 from clearlift_adapters.stores.library import OLDEST, VERSION, sqlite3, wal_is_safe
 from clearlift_adapters.stores.queries import Query
 from clearlift_adapters.stores.sql import RefusedError, Row, Step, Value
-from clearlift_engine.errors import ConfigurationError, UnavailableError
+from clearlift_engine.errors import ConfigurationError, CronWorkerError, UnavailableError
 
 Mode = Literal["rwc", "rw", "ro"]
 T = TypeVar("T")
@@ -42,6 +43,16 @@ _NOT_UTF8: Final = "Could not decode to UTF-8"
 _CHUNK: Final = 500  # Rows a thread hop brings; a hop costs as much as reading some fifty.
 _BEGIN: Final = {"DEFERRED": "BEGIN DEFERRED", "IMMEDIATE": "BEGIN IMMEDIATE"}
 _JOURNALS: Final = {"wal": "PRAGMA journal_mode = WAL", "delete": "PRAGMA journal_mode = DELETE"}
+# What no retry mends, and what does.
+_STEPS: Final = {
+    errno.ENOENT: "make the directory first",
+    errno.ENOTDIR: "a part of the path is a file: correct --database or CLEARLIFT_DATABASE",
+    errno.EISDIR: "name a file in it",
+    errno.EACCES: "make the file and its directory accessible for this user",
+    errno.EPERM: "make the file and its directory accessible for this user",
+    errno.EROFS: "name a file on another file system: this one is read-only",
+    errno.ENAMETOOLONG: "give it a shorter name",
+}
 _PRAGMAS: Final = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
@@ -49,6 +60,14 @@ _PRAGMAS: Final = (
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cache_size = -8000",  # KiB.
 )
+
+
+class UnusableError(ConfigurationError, UnavailableError):
+    """The database does not answer, and no retry mends that.
+
+    It is both: whoever holds what cannot be stored saves it elsewhere, as when the database is
+    away, and the exit code is the one of what somebody has to put right.
+    """
 
 
 class SqliteDatabase:
@@ -248,16 +267,29 @@ def _lenient(raw: bytes) -> str:
 
 def _ensure_file(path: Path, mode: Mode) -> None:
     if mode != "rwc":
-        if not path.exists():
+        try:
+            path.stat()
+        except FileNotFoundError:
             raise ConfigurationError(
                 f"there is no database at {path}: create it with `clearlift-cron migrate`, "
                 "or name another with --database"
-            )
+            ) from None
+        except OSError as exc:
+            raise _unopened("open", path, exc) from exc
+        if path.is_dir():
+            raise _unopened("open", path, IsADirectoryError(errno.EISDIR, "it is a directory"))
         return
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as exc:
-        raise UnavailableError(f"cannot create the database {path}: {exc.strerror}") from exc
+        raise _unopened("create or open", path, exc) from exc
+
+
+def _unopened(what: str, path: Path, exc: OSError) -> CronWorkerError:
+    """Return what it means that the operating system refuses the file."""
+    said = f"cannot {what} the database {path}: {exc.strerror}"
+    step = _STEPS.get(exc.errno or 0)
+    return UnavailableError(said) if step is None else ConfigurationError(f"{said}; {step}")
 
 
 def _connect(uri: str, busy_ms: int) -> "sqlite3.Connection":
@@ -278,9 +310,35 @@ def _translated(path: Path) -> Generator[None]:
             raise ConfigurationError(
                 f"{path} is not set up for this version ({exc}): run `clearlift-cron migrate`"
             ) from exc
-        raise UnavailableError(f"the database {path} does not answer: {exc}") from exc
+        raise _hopeless(path, exc) or UnavailableError(
+            f"the database {path} does not answer: {exc}"
+        ) from exc
     except sqlite3.DatabaseError as exc:
-        raise UnavailableError(f"the database {path} cannot be read: {exc}") from exc
+        raise _hopeless(path, exc) or UnavailableError(
+            f"the database {path} cannot be read: {exc}"
+        ) from exc
+
+
+def _hopeless(path: Path, exc: "sqlite3.Error") -> UnusableError | None:
+    """Return the error to raise if no retry can mend it, with what can."""
+    code: int = getattr(exc, "sqlite_errorcode", 0)  # What is not from SQLite itself has none.
+    match code & 0xFF:  # Without what extends it.
+        case sqlite3.SQLITE_NOTADB:
+            step = "correct --database or CLEARLIFT_DATABASE, or move the file away"
+        case sqlite3.SQLITE_CORRUPT:
+            step = "stop what uses it, and restore it from a backup"
+        case sqlite3.SQLITE_READONLY:
+            step = "make the file and its directory writable for this user"
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM if not _within_reach(path):
+            step = "it must be a file that this user may read, in a directory that it may write to"
+        case _:
+            return None
+    return UnusableError(f"the database {path} cannot be used: {exc}; {step}")
+
+
+def _within_reach(path: Path) -> bool:
+    """Return whether it could be opened, so that something passing is what keeps it from it."""
+    return path.is_file() and os.access(path, os.R_OK) and os.access(path.parent, os.W_OK | os.X_OK)
 
 
 async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:

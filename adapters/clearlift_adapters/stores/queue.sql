@@ -36,6 +36,12 @@ DELETE FROM queue_messages WHERE lease_id = :lease_id AND dead_at IS NULL;
 UPDATE queue_messages SET visible_at = :visible_at, lease_id = NULL
 WHERE lease_id = :lease_id AND dead_at IS NULL;
 
+-- name: revive
+-- As if it came now: it gets all its deliveries, and the whole time that the queue keeps a message.
+UPDATE queue_messages
+SET dead_at = NULL, lease_id = NULL, attempts = 0, enqueued_at = :now, visible_at = :visible_at
+WHERE job_id = :job_id AND dead_at IS NOT NULL;
+
 -- name: peek
 SELECT job_id, body, attempts, enqueued_at FROM queue_messages
 WHERE (dead_at IS NOT NULL) = :dead

@@ -15,7 +15,7 @@ class RefusedError(Exception):
 
 
 class Database(Protocol):
-    """A SQL database that speaks SQLite's dialect.
+    """A SQL database that speaks SQLite's dialect. What is asked first is done first.
 
     Raises, everywhere: UnavailableError if it does not answer, ConfigurationError if the tables are
     not there.

@@ -1,6 +1,7 @@
 """The store in one SQLite file. The queries, with their reasons, are in store.sql."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Sequence
 from itertools import count, groupby
 from typing import Final
 
@@ -26,8 +27,10 @@ _DUE: Final = bind(
     "job_horizon_ms",
     "job_horizon_s",
     "refresh_before_ms",
+    "without",
     "limit",
 )
+_FUTURE: Final = bind(_SQL, "future", "now_s", "limit")
 _DEAD: Final = bind(_SQL, "dead", "refresh_before_ms", "after", "limit")
 _CANDIDATES: Final = bind(_SQL, "candidates", "refs")
 _REFS: Final = bind(_SQL, "refs", "connection_ids")
@@ -56,6 +59,7 @@ _APPEND_ENTRY: Final = bind(
     "gate",
     "gate_version",
     "moved_by",
+    "access",
 )
 _PROJECT: Final = bind(
     _SQL,
@@ -102,6 +106,7 @@ _ENQUEUE: Final = bind(
 )
 
 _DEAD_PAGE: Final = 1_000
+FUTURE_MAX: Final = 100  # As many are told of in a tick.
 
 
 class _MessageOf(msgspec.Struct):
@@ -118,39 +123,57 @@ class SqliteStore:
         self._db = db
         self._moves = count(1)
 
-    async def due(self, *, now_ms: int, schedule: Schedule, limit: int) -> Plan:
+    async def due(
+        self, *, now_ms: int, schedule: Schedule, limit: int, without: Collection[str] = ()
+    ) -> Plan:
         job_horizon_ms = now_ms - schedule.job_limit_ms
         refresh_before_ms = now_ms + schedule.refresh_margin_ms
-        rows = await self._db.read(
-            _DUE,
-            now_ms,
-            now_ms // 1000,
-            (now_ms - schedule.interval_ms) // 1000,
-            schedule.interval_ms // 1000,
-            job_horizon_ms,
-            job_horizon_ms // 1000,
-            refresh_before_ms,
-            limit + 1,
+        # Asked together, for where each question is a request.
+        rows, dead, future = await asyncio.gather(
+            self._db.read(
+                _DUE,
+                now_ms,
+                now_ms // 1000,
+                (now_ms - schedule.interval_ms) // 1000,
+                schedule.interval_ms // 1000,
+                job_horizon_ms,
+                job_horizon_ms // 1000,
+                refresh_before_ms,
+                _json(sorted(without)),
+                limit + 1,
+            ),
+            self._db.read(_DEAD, refresh_before_ms, "", _DEAD_PAGE),
+            self._db.read(_FUTURE, now_ms // 1000, FUTURE_MAX),
         )
-        rows += await self._reconnected(refresh_before_ms, limit + 1 - len(rows))
+        back = await self._reconnected(dead, refresh_before_ms, limit + 1 - len(rows))
+        rows += [row for row in back if row[1] not in without]
         complete, rows = len(rows) <= limit, rows[:limit]
-        expiring: dict[str, list[int]] = {}
-        for ref, platform in rows:
+        expiring: dict[str, list[tuple[int, int, int]]] = {}
+        for ref, platform, turn, expires_ms in rows:
             if platform is not None:
-                expiring.setdefault(platform, []).append(ref)
-        return Plan([ref for ref, platform in rows if platform is None], expiring, complete)
+                expiring.setdefault(platform, []).append((turn, expires_ms, ref))
+        return Plan(
+            [row[0] for row in rows if row[1] is None],
+            {platform: [ref for *_, ref in sorted(found)] for platform, found in expiring.items()},
+            complete,
+            [row[0] for row in future],
+        )
 
-    async def _reconnected(self, refresh_before_ms: int, limit: int) -> list[Row]:
-        """Return up to `limit` of those whose grant was dead and whose credentials are others."""
+    async def _reconnected(
+        self, page: Sequence[Row], refresh_before_ms: int, limit: int
+    ) -> list[Row]:
+        """Return up to `limit` of those whose grant was dead and whose credentials are others.
+
+        The first page of those whose grant was dead is given.
+        """
         found: list[Row] = []
-        after = ""
-        while len(found) < limit and (
-            rows := await self._db.read(_DEAD, refresh_before_ms, after, _DEAD_PAGE)
-        ):
-            for connection_id, ref, platform, dead, access, refresh, expiring in rows:
+        while page and len(found) < limit:
+            for connection_id, ref, platform, dead, access, refresh, expiring in page:
                 if StoredCredentials(connection_id, access, refresh).fingerprint != dead:
-                    found.append((ref, platform if expiring else None))
-            after = rows[-1][0]
+                    found.append((ref, platform if expiring else None, 0, 0))
+            if len(page) < _DEAD_PAGE:
+                break
+            page = await self._db.read(_DEAD, refresh_before_ms, page[-1][0], _DEAD_PAGE)
         return found[:limit]
 
     async def candidates(self, refs: Sequence[int]) -> Sequence[Candidate]:
@@ -285,10 +308,15 @@ def _entries(commits: Sequence[Commit], gate: Gate | None, moved_by: str) -> lis
             name,
             version,
             moved_by,
+            _new_access(commit),
         )
         for commit in commits
         for draft in commit.drafts
     ]
+
+
+def _new_access(commit: Commit) -> str | None:
+    return commit.tokens.access if isinstance(commit.tokens, StoredTokens) else None
 
 
 def _columns(stream: Stream) -> Sequence[Value]:

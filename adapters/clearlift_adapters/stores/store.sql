@@ -26,14 +26,6 @@ WITH overdue AS (
   WHERE o.sync_interval < :interval_s
     AND c.is_active = 1
     AND synced_s + iif(synced_s < 0, 0, o.sync_interval) <= :now_s
-  UNION ALL
-  -- Synced in the future: not due, but somebody should be told.
-  SELECT
-    c.rowid, c.id, c.organization_id, c.platform, c.sync_status, c.expires_at,
-    coalesce(unixepoch(iif(c.last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.last_synced_at, NULL)), -1) AS synced_s
-  FROM platform_connections AS c
-  WHERE c.is_active = 1
-    AND coalesce(unixepoch(iif(c.last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.last_synced_at, NULL)), -1) > :now_s + 60
 ),
 servable AS (
   SELECT
@@ -71,17 +63,25 @@ ordered AS (
     organization_id
   FROM servable
 )
-SELECT ref, iif(expiring, platform, NULL) AS expiring
+SELECT ref, iif(expiring, platform, NULL) AS expiring, turn, expires_ms
 FROM (
   SELECT
-    ref, platform, expiring, iif(expiring, expires_ms, synced_s) AS age,
+    ref, platform, expiring, synced_s, expires_ms,
     row_number() OVER (
       PARTITION BY organization_id, iif(expiring, platform, NULL)
       ORDER BY iif(expiring, expires_ms, synced_s), ref
     ) AS turn
   FROM ordered
+  WHERE NOT expiring OR platform NOT IN (SELECT value FROM json_each(:without))
 )
-ORDER BY turn, age, ref
+ORDER BY turn, synced_s, ref
+LIMIT :limit;
+
+-- name: future
+-- Synced in the future, by more than clocks differ: not due, but somebody should be told.
+SELECT c.rowid AS ref FROM platform_connections AS c
+WHERE c.is_active = 1
+  AND coalesce(unixepoch(iif(c.last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.last_synced_at, NULL)), -1) > :now_s + 60
 LIMIT :limit;
 
 -- name: dead
@@ -118,7 +118,7 @@ SELECT
   s.credentials, s.in_doubt,
   c.scopes IS NOT NULL AND NOT json_valid(c.scopes) AS scopes_odd
 FROM json_each(:refs) AS r
-CROSS JOIN platform_connections AS c ON c.rowid = r.value
+CROSS JOIN platform_connections AS c ON c.rowid = r.value AND typeof(c.id) = 'text'
 LEFT JOIN connection_state AS s ON s.connection_id = c.id
 LEFT JOIN connection_settings AS o ON o.connection_id = c.id
 LEFT JOIN sync_jobs AS j ON j.connection_id = c.id AND j.status IN ('pending', 'running')
@@ -142,10 +142,15 @@ LIMIT :limit;
 SELECT gate FROM provider_gates WHERE provider = :provider;
 
 -- name: move_gate
+-- A move that is sent again after a lost answer finds its own, and counts as made.
 INSERT INTO provider_gates (provider, version, moved_by, gate)
 SELECT :provider, :version, :moved_by, :gate
 /* rows */
 WHERE coalesce((SELECT version FROM provider_gates WHERE provider = :provider), 0) = :version - 1
+  OR EXISTS (
+    SELECT 1 FROM provider_gates AS g
+    WHERE g.provider = :provider AND g.version = :version AND g.moved_by = :moved_by
+  )
 ON CONFLICT (provider) DO UPDATE SET version = excluded.version, moved_by = excluded.moved_by, gate = excluded.gate;
 
 -- What follows writes one batch of commits, in this order, as one transaction. Each statement runs
@@ -157,14 +162,15 @@ ON CONFLICT (provider) DO UPDATE SET version = excluded.version, moved_by = excl
 
 -- name: store_tokens
 -- Only over the credentials that were sent: if the user has reconnected meanwhile, theirs are newer.
+-- They were read as far as here, so they are compared as far.
 UPDATE platform_connections SET
   credentials_encrypted = :access,
   refresh_token_encrypted = coalesce(:refresh, refresh_token_encrypted),
   expires_at = :expires_at
 /* rows */
 WHERE platform_connections.id = :connection_id
-  AND credentials_encrypted IS :old_access
-  AND refresh_token_encrypted IS :old_refresh
+  AND substr(credentials_encrypted, 1, 65536) IS :old_access
+  AND substr(refresh_token_encrypted, 1, 65536) IS :old_refresh
   AND (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id) IS :seen_hash;
 
 -- name: append_entry
@@ -185,6 +191,13 @@ WHERE (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connect
     OR EXISTS (
       SELECT 1 FROM provider_gates AS g
       WHERE g.provider = :gate AND g.version = :gate_version AND g.moved_by = :moved_by
+    )
+  )
+  AND (  -- New tokens are stored by now, or else nothing may say that they are.
+    :access IS NULL
+    OR EXISTS (
+      SELECT 1 FROM platform_connections AS c
+      WHERE c.id = :connection_id AND c.credentials_encrypted = :access
     )
   )
   AND (

@@ -5,7 +5,7 @@ down elsewhere is decided here by the rule.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -28,14 +28,16 @@ from clearlift_engine.stream import Entry
 # How all begins that this worker writes into sync_error. The consumer has failures of its own.
 OURS: Final = ("Token refresh failed: ", "Job could not be queued: ")
 NEVER: Final = -1000  # Before every time, as the order of a Plan has it.
+FUTURE_MS: Final = 60_000  # By as much clocks may differ.
 
 
 class _Place(msgspec.Struct, frozen=True, order=True):
     """Where a connection stands in a Plan."""
 
     turn: int  # Its organisation's first, second, third …
-    age: int
+    synced: int
     ref: int
+    expires: int
     platform: str | None  # None: ready.
 
 
@@ -45,20 +47,27 @@ class MemoryStore:
     def __init__(self, db: MemoryDatabase) -> None:
         self._db = db
 
-    async def due(self, *, now_ms: int, schedule: Schedule, limit: int) -> Plan:
+    async def due(
+        self, *, now_ms: int, schedule: Schedule, limit: int, without: Collection[str] = ()
+    ) -> Plan:
         jobs = self._db.open_jobs()
         found: list[Candidate] = []
+        future: list[int] = []
         for ref, row in self._db.connections.items():
             conn = candidate(self._db, ref, jobs.get(row.id))
             if isinstance(assess(conn, now_ms, schedule), Due):
                 found.append(conn)
+            elif conn.is_active and (conn.last_synced_at or 0) > now_ms + FUTURE_MS:
+                future.append(ref)
         places = _in_turn(found, now_ms, schedule.refresh_margin_ms)
+        places = [place for place in places if place.platform not in without]
+        chosen = places[:limit]
         expiring: dict[str, list[int]] = {}
-        for place in places[:limit]:
+        for place in sorted(chosen, key=lambda place: (place.turn, place.expires, place.ref)):
             if place.platform is not None:
                 expiring.setdefault(place.platform, []).append(place.ref)
-        ready = [place.ref for place in places[:limit] if place.platform is None]
-        return Plan(ready, expiring, complete=len(places) <= limit)
+        ready = [place.ref for place in chosen if place.platform is None]
+        return Plan(ready, expiring, len(places) <= limit, future)
 
     async def candidates(self, refs: Sequence[int]) -> Sequence[Candidate]:
         jobs, rows = self._db.open_jobs(), self._db.connections
@@ -108,9 +117,11 @@ class MemoryStore:
         stream = self._db.stream(commit.before.connection_id)
         if (stream.version, stream.hash) != (commit.before.version, commit.before.hash):
             return True
+        row = self._db.connection(commit.before.connection_id)
+        if commit.tokens is not None and commit.drafts and not _fits(row, commit.tokens):
+            return True
         if commit.job is None:
             return False
-        row = self._db.connection(commit.before.connection_id)
         if row is None or row.is_active != 1:
             return True
         return open_job is not None and open_job.since > commit.open_since
@@ -187,19 +198,20 @@ def stored(row: ConnectionRow) -> StoredCredentials:
 
 def _in_turn(found: Iterable[Candidate], now_ms: int, margin_ms: int) -> Sequence[_Place]:
     """Return the order that serves each organisation's first before any organisation's second."""
-    waiting: list[tuple[int, int, str, str | None]] = []
+    waiting: list[tuple[int, _Place, str]] = []
     for conn in found:
-        if expires_within(conn, now_ms, margin_ms):
-            age, platform = conn.expires_at, conn.platform
-        else:
-            age, platform = conn.last_synced_at, None
-        waiting.append((NEVER if age is None else age, conn.ref, conn.organization_id, platform))
+        synced = NEVER if conn.last_synced_at is None else conn.last_synced_at // 1000
+        expires = NEVER if conn.expires_at is None else conn.expires_at
+        expiring = expires_within(conn, now_ms, margin_ms)
+        place = _Place(0, synced, conn.ref, expires, conn.platform if expiring else None)
+        waiting.append((expires if expiring else synced, place, conn.organization_id))
     served = Counter[tuple[str, str | None]]()
     places: list[_Place] = []
-    for age, ref, organization_id, platform in sorted(waiting, key=lambda place: place[:2]):
-        places.append(_Place(served[organization_id, platform], age, ref, platform))
-        served[organization_id, platform] += 1
-    return sorted(places, key=lambda place: (place.turn, place.age, place.ref))
+    for _, place, organization_id in sorted(waiting, key=lambda each: (each[0], each[1].ref)):
+        turn = served[organization_id, place.platform]
+        places.append(msgspec.structs.replace(place, turn=turn))
+        served[organization_id, place.platform] += 1
+    return sorted(places, key=lambda place: (place.turn, place.synced, place.ref))
 
 
 def _message_in(entry: Entry) -> Message:
@@ -219,12 +231,14 @@ def _is_ours(sync_error: str | None) -> bool:
     return sync_error is not None and sync_error.startswith(OURS)
 
 
-def _store(row: ConnectionRow, tokens: SealedTokens | None) -> None:
-    """Store new tokens, unless the user has reconnected meanwhile: theirs are newer."""
-    if tokens is None:
-        return
+def _fits(row: ConnectionRow | None, tokens: SealedTokens) -> bool:
+    """Return whether what the tokens replace is there: the user may have reconnected meanwhile."""
     assert isinstance(tokens, StoredTokens), "a store takes tokens sealed by its own adapters"
-    if stored(row) != tokens.replaces:
+    return row is not None and stored(row) == tokens.replaces
+
+
+def _store(row: ConnectionRow, tokens: SealedTokens | None) -> None:
+    if not isinstance(tokens, StoredTokens) or not _fits(row, tokens):
         return
     row.credentials_encrypted = tokens.access
     if tokens.refresh is not None:

@@ -1,0 +1,35 @@
+"""A worker that was frozen and goes on: what was its to do may have become another's."""
+
+from clearlift_engine.policy import MINUTE_MS
+from clearlift_engine.ports import Refused
+from clearlift_engine.refresh import LAST_SEND_MS
+from tests.watched import once
+from tests.worker import Worker
+
+SILENT = Refused("transient", "no answer", ambiguous=True)
+
+
+async def frozen_with_a_request_under_way(worker: Worker, ms: int) -> None:
+    """Tick; the process stands still for so long before it sees that there was no answer."""
+    worker.expiring("c", platform="tiktok")
+    worker.refresher.script("c", SILENT)
+
+    async def freeze() -> None:
+        worker.clock.now_ms += ms
+
+    worker.watch = once("refresher.refresh", "after", freeze)
+    await worker.tick()
+
+
+async def test_request_is_not_sent_again_when_another_may_have_sent_its_token(
+    worker: Worker,
+) -> None:
+    await frozen_with_a_request_under_way(worker, MINUTE_MS)
+
+    assert worker.asked() == ["c"]
+
+
+async def test_request_is_sent_again_while_its_lease_holds(worker: Worker) -> None:
+    await frozen_with_a_request_under_way(worker, LAST_SEND_MS // 2)
+
+    assert worker.asked() == ["c", "c"]
