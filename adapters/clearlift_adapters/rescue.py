@@ -9,6 +9,7 @@ first thing.
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -18,8 +19,13 @@ import msgspec
 from clearlift_adapters.credentials import StoredCredentials, StoredTokens
 from clearlift_engine.errors import UnavailableError
 from clearlift_engine.ports import SealedTokens
+from clearlift_engine.run import Note
 
 _SUFFIX: Final = ".tokens.json"
+
+
+def _silent(level: str, event: str, **fields: object) -> None:
+    del level, event, fields
 
 
 class _Blob(msgspec.Struct, frozen=True):
@@ -43,8 +49,8 @@ class _Kept(msgspec.Struct, frozen=True):
 class FileRescue:
     """The port Rescue, on a folder that is made when it is first needed."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, note: Note = _silent) -> None:
+        self._folder, self._note = folder, note
 
     async def keep(self, tokens: SealedTokens) -> None:
         assert isinstance(tokens, StoredTokens), "only sealed tokens are ever written"
@@ -66,13 +72,19 @@ class FileRescue:
             ) from exc
 
     async def kept(self) -> Sequence[SealedTokens]:
-        try:
-            files = sorted(self._folder.glob(f"*{_SUFFIX}"))
-            return [_tokens(msgspec.json.decode(file.read_bytes(), type=_Kept)) for file in files]
-        except (OSError, msgspec.MsgspecError) as exc:
-            raise UnavailableError(
-                f"tokens were kept in {self._folder} and cannot be read: {exc}"
-            ) from exc
+        found: list[SealedTokens] = []
+        for file in sorted(self._folder.glob(f"*{_SUFFIX}")):
+            try:
+                found.append(_tokens(msgspec.json.decode(file.read_bytes(), type=_Kept)))
+            except (OSError, msgspec.MsgspecError):
+                self._set_aside(file)
+        return found
+
+    def _set_aside(self, file: Path) -> None:
+        """Leave a file that cannot be read for somebody to look at; others must not wait."""
+        with suppress(OSError):
+            file.rename(file.with_suffix(".unreadable"))
+        self._note("error", "a file with rescued tokens cannot be read", file=str(file))
 
     async def drop(self, tokens: SealedTokens) -> None:
         assert isinstance(tokens, StoredTokens), "only sealed tokens are ever written"

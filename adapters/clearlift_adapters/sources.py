@@ -166,10 +166,11 @@ class Sources:
         """Return a complaint for each variable under our prefix that nobody has asked for."""
         known = {*self.origins, CONFIG}
         ours = {n for n, text in self._environment.items() if text and n.upper().startswith(PREFIX)}
+        endings = {each.removeprefix(PREFIX) for each in known if each.startswith(PREFIX)}
         complaints: list[str] = []
         for name in sorted(ours - known - self._lent):
-            near = nearest(name, {each for each in known if each.startswith(PREFIX)})
-            meant = "" if near is None else f": did you mean {near}?"
+            near = nearest(name[len(PREFIX) :], endings)
+            meant = "" if near is None else f": did you mean {PREFIX}{near}?"
             complaints.append(f"{name} is set, but there is no such setting{meant}")
         return complaints
 

@@ -41,7 +41,7 @@ WAVE_MIN: Final = 10  # As many permanent verdicts, and more than half of all, a
 TRUST_AFTER: Final = 2 * WAVE_MIN  # With that many answers, and less than half dead, there is none.
 HELD_MAX_MS: Final = 30 * 1000  # A verdict is held no longer: its lease lasts twice that.
 SUSPECT_MS: Final = 6 * HOUR_MS  # A wave that goes on for this long is no accident: it is believed.
-SAMPLE: Final = 200  # If one of so many opens, the key is not what is wrong.
+SAMPLE: Final = 1_000  # If one of so many opens, the key is not what is wrong.
 
 KEY_PROBLEM: Final = (
     "ENCRYPTION_KEY decrypts none of the stored tokens: set it to the key that the API worker uses "

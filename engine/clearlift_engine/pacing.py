@@ -18,6 +18,9 @@ FAILURES_TO_OPEN: Final = 5  # Transient ones in a row, over all connections of 
 
 HORIZON_MS: Final = 10_000  # Slots are taken this far ahead: a claim waits at most so long.
 
+AHEAD_MAX_MS: Final = 5 * 60 * 1000  # More than any claim waits and clocks differ.
+PAUSE_MAX_MS: Final = 25 * 3600 * 1000  # No pause is longer: what is was set by a wrong clock.
+
 BreakerReason = Literal["provider_down", "configuration", "suspect"]
 
 
@@ -46,7 +49,9 @@ def reserve(
     gate: Gate, rate: Rate, *, now_ms: int, until_ms: int, wanted: int
 ) -> tuple[Gate, Sequence[int]]:
     """Return the gate after taking up to `wanted` slots before `until_ms`, and when they begin."""
-    slots, taken = list(gate.slots[-rate.count :]), list[int]()
+    # A slot far ahead was taken by a clock that was wrong: it must not shut the gate for years.
+    known = [slot for slot in gate.slots if slot <= now_ms + AHEAD_MAX_MS]
+    slots, taken = known[-rate.count :], list[int]()
     while len(taken) < wanted:
         slot = (
             now_ms if len(slots) < rate.count else max(now_ms, slots[-rate.count] + rate.period_ms)
@@ -62,7 +67,7 @@ def reserve(
 
 def allowance(gate: Gate, *, now_ms: int, run_id: str) -> int | None:
     """Return how many requests this run may make now: None for any number, one probe, or none."""
-    if gate.paused_until > now_ms:
+    if now_ms < gate.paused_until <= now_ms + PAUSE_MAX_MS:
         return 0
     if gate.breaker is None:
         return None

@@ -27,6 +27,9 @@ FIRST_WINDOW_MS: Final = 7 * DAY_MS
 FIRST_BACKOFF_MS: Final = 15 * MINUTE_MS  # One tick interval: at most, so the next tick retries.
 LONGEST_BACKOFF_MS: Final = 6 * HOUR_MS
 # 128 KB of Cloudflare Queues, less what it adds to each message and counts; the same everywhere.
+# What lies further ahead than it can was set by a clock that was wrong, and does not count.
+RETRY_MAX_MS: Final = 2 * LONGEST_BACKOFF_MS
+LEASE_MAX_MS: Final = HOUR_MS
 MESSAGE_BYTES_MAX: Final = 128_000 - 100
 
 Clause = Literal[
@@ -104,12 +107,13 @@ def _held_by_stream(conn: Candidate, now_ms: int) -> Blocked | None:
     match stream.state:
         case "job_created":
             return Blocked("in_outbox")
-        case "refreshing" if (stream.lease_until or 0) > now_ms:
+        case "refreshing" if now_ms < (stream.lease_until or 0) <= now_ms + LEASE_MAX_MS:
             return Blocked("refreshing", stream.lease_until)
         case "failed" if not conn.reconnected:
             if stream.retry_at is None:
                 return Blocked("needs_reconnect")
-            return Blocked("backoff", stream.retry_at) if stream.retry_at > now_ms else None
+            waits = now_ms < stream.retry_at <= now_ms + RETRY_MAX_MS
+            return Blocked("backoff", stream.retry_at) if waits else None
         case _:
             return None
 

@@ -30,9 +30,6 @@ class Clock(Protocol):
         ...
 
 
-# ---------------------------------------------------------------------------------- the store
-
-
 class Plan(msgspec.Struct, frozen=True):
     """What is due, as references to hand back to `Store.candidates`; cheap to hold for very many.
 
@@ -102,8 +99,7 @@ class Message(msgspec.Struct, frozen=True):
 class Commit(msgspec.Struct, frozen=True):
     """What one decision changes, in all tables, about one connection.
 
-    It holds only if the stream is still at `before`. A commit without drafts moves no stream and is
-    for tokens alone.
+    It holds only if the stream is still at `before`. One without drafts is for tokens alone.
     """
 
     before: Stream
@@ -130,6 +126,7 @@ class Waiting(msgspec.Struct, frozen=True):
 
     stream: Stream
     message: Message
+    problem: str | None = None  # Why the message cannot be read from the log; it is empty then.
 
 
 class Store(Protocol):
@@ -140,10 +137,9 @@ class Store(Protocol):
     ) -> Plan:
         """Return up to `limit` of the connections that are due, without claiming them.
 
-        Each organisation's first comes before any organisation's second, and among those never
-        synced comes first, then the longest unsynced; `expiring` is ordered by soonest expiry
-        instead. What is expiring on a platform in `without` is left out. It may hold some that are
-        not due by `assess`, and leaves out none that are, but for the limit.
+        Each organisation's first comes before any one's second, and then never synced before the
+        longest unsynced; `expiring` goes by soonest expiry, less the platforms `without`. Some may
+        not be due by `assess`; none that are is left out, but for the limit.
         """
         ...
 
@@ -161,10 +157,9 @@ class Store(Protocol):
         All that a taken commit says changes together, or nothing does. With a `gate`, the gate must
         still be at the version before, or nothing at all is taken. At most one commit per stream.
 
-        Losing a stream is no error: another worker moved it, another's job is open, or the
-        connection has been deleted or deactivated. One commit that a constraint refuses is reported
-        as refused, and the others stand. A commit that is sent again after a lost answer counts as
-        taken, and is not made twice.
+        Losing a stream is no error: another worker moved it, another's job is open, what the tokens
+        replace is not there, or the connection is gone or inactive. A commit that a constraint
+        refuses is reported, and the others stand. One that is sent again counts as taken.
         """
         ...
 
@@ -211,9 +206,6 @@ class Rescue(Protocol):
     async def drop(self, tokens: SealedTokens) -> None:
         """Forget tokens that are in the database now."""
         ...
-
-
-# ---------------------------------------------------------------------------------- the queue
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -285,9 +277,6 @@ class Queue(Protocol):
         ...
 
 
-# ------------------------------------------------------------------------------------ refreshing
-
-
 class Provider(msgspec.Struct, frozen=True):
     """What the engine must know of a platform's tokens."""
 
@@ -349,9 +338,6 @@ class TokenRefresher(Protocol):
         ...
 
 
-# ------------------------------------------------------------------------------- runs and replay
-
-
 class Journal(Protocol):
     """The table `runs`: what was started, and how it ended."""
 
@@ -364,7 +350,7 @@ class Leases(Protocol):
     """Who may do what only one should; a courtesy, not a lock."""
 
     async def hold(self, name: str, holder: str, *, now_ms: int, until_ms: int) -> bool:
-        """Take or prolong the lease `name`; return False while another holder's has not run out."""
+        """Take or prolong the lease `name`; return False while another's has not run out."""
         ...
 
 
@@ -398,9 +384,10 @@ class Archive(Protocol):
     """The log and what it explains, as replay reads them."""
 
     def histories(self, connection_ids: Sequence[str] | None = None) -> AsyncIterator[History]:
-        """Yield every connection that any of the three tables knows, ordered by id (by its UTF-8
-        bytes), each as of one moment, and in bounded memory; all as of the same moment where the
-        database can hold one.
+        """Yield every connection that the log, the projection or a job knows, by the bytes of its
+        id.
+
+        Each is as of one moment, all are of the same where the database can hold one.
         """
         ...
 
@@ -409,8 +396,5 @@ class Archive(Protocol):
         ...
 
     async def rebuild(self, fold: Fold) -> int:
-        """Replace the whole projection by the fold of each stream, in one transaction.
-
-        Return the number of streams. If `fold` raises, nothing is changed.
-        """
+        """Replace the projection by the fold of each stream; return how many. All or nothing."""
         ...

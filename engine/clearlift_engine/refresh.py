@@ -89,6 +89,7 @@ class Lane:
         self._probing = self._leaving = False
         self._size = GROUP
         self._late_ms: int | None = None  # Of the last group's requests, the latest by how much.
+        self._turn = asyncio.Lock()
         self._free_at = 0  # When this lane may send its next request.
 
     async def serve(self) -> None:
@@ -97,6 +98,8 @@ class Lane:
         if self._provider.problem is not None:
             run.problem(self._provider.problem)
             run.halted[name] = "configuration"
+        if self._refs and name not in run.halted:
+            run.ports.refresher.prepare()
         try:
             while self._refs and name not in run.halted and not self._stopping():
                 if not await self._claim_group():
@@ -174,7 +177,7 @@ class Lane:
 
     def _group(self) -> int:
         """Return how many to claim next: twice as many, as long as each leaves in its slot."""
-        late_ms, self._late_ms = self._late_ms, 0
+        late_ms, self._late_ms = self._late_ms, None
         if late_ms is not None:
             grown = self._size * 2 if late_ms <= LOOK_MS else GROUP
             self._size = min(grown, max(GROUP, self._run.settings.claims_max))
@@ -319,14 +322,14 @@ class Lane:
             return await refresher.refresh(self._provider.name, claim.credentials)
 
     async def _in_turn(self) -> None:
-        """Keep the pace also when a slow commit has made several slots go by: no crowd leaves."""
+        """Keep the pace where it counts, at the moment of sending: delays make no crowds."""
         clock, rate = self._run.ports.clock, self._provider.rate
         assert rate is not None
-        now_ms = clock.now()
-        at_ms = max(now_ms, self._free_at)
-        self._free_at = at_ms + (rate.period_ms if rate.count == 1 else 0)
-        if at_ms > now_ms:
-            await clock.sleep(at_ms - now_ms)
+        async with self._turn:
+            wait_ms = self._free_at - clock.now()
+            if wait_ms > 0:
+                await clock.sleep(wait_ms)
+            self._free_at = clock.now() + (rate.period_ms if rate.count == 1 else 0)
 
     async def _defer_rest(self, why: str) -> None:
         """Leave the others `due`; a token that lives a little longer still gets its job."""

@@ -97,8 +97,9 @@ async def drain(
             may_send(ports, run_id), ports.store.waiting(limit=batch + 1)
         )
         if sends:
+            readable = [each for each in waiting[:batch] if _is_readable(each, note)]
             done = await deliver(
-                ports, tally, waiting[:batch], run_id=run_id, gather_ms=gather_ms, note=note
+                ports, tally, readable, run_id=run_id, gather_ms=gather_ms, note=note
             )
             if not done and waiting:
                 break  # All of them are refused, and more may wait behind them.
@@ -118,6 +119,19 @@ async def drain(
         pending=pending,
         duration_ms=max(ports.clock.now() - started_at, 0),
     )
+
+
+def _is_readable(waiting: Waiting, note: Note) -> bool:
+    if waiting.problem is None:
+        return True
+    note(
+        "error",
+        "a job cannot be read from the log and is left out: `replay` says what is damaged",
+        connection_id=waiting.stream.connection_id,
+        job_id=waiting.message.job_id,
+        why=waiting.problem,
+    )
+    return False
 
 
 async def may_send(ports: RelayPorts, holder: str) -> bool:

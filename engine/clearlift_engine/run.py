@@ -115,6 +115,7 @@ class Run:
         for decision in decisions:
             connection_id = decision.commit.after.connection_id
             if connection_id in appended.lost:
+                self.due -= decision.outcome != "refreshed" and bool(decision.commit.drafts)
                 self.note("info", "another worker took it", connection_id=connection_id)
             elif connection_id not in appended.refused:
                 self._count(connection_id, decision)
@@ -140,7 +141,9 @@ class Run:
         """Count a connection that ended as failed."""
         self.failed += 1
         if len(self.failures) < FAILURES_MAX:
-            self.failures.append(Failure(connection_id, failure_class, message))
+            # To whoever reads the report there are five classes: what a row says is permanent.
+            shown = "permanent" if failure_class == "invalid" else failure_class
+            self.failures.append(Failure(connection_id, shown, message))
         fields = {"connection_id": connection_id, "class": failure_class, "why": message}
         self.note("warning", "connection failed", **fields)
 

@@ -184,7 +184,8 @@ async def test_dead_letter_is_out_of_its_consumers_hands(world: World) -> None:
 
 
 async def test_dead_letter_that_is_put_back_begins_anew(world: World) -> None:
-    await send(world, "a", "b")
+    await send(world, "a")
+    await send(world, "b")
     now_ms = await deliver_to_death(world) + RETENTION_MS - 1
     await pull(world, now_ms - HOUR_MS)
 

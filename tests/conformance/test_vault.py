@@ -58,9 +58,10 @@ async def test_connection_without_credentials_has_a_fingerprint_too(world: World
 async def test_sample_is_of_active_connections_that_have_credentials(world: World) -> None:
     world.seed.add_connection("good")
     world.seed.add_connection("inactive", is_active=0)
-    world.seed.add_connection("without", credentials_encrypted=None)
+    world.seed.add_connection("without", credentials_encrypted=None, refresh_token_encrypted=None)
+    world.seed.add_connection("refreshes", credentials_encrypted=None)
 
-    assert names(await world.vault.sample(10)) == ["good"]
+    assert sorted(names(await world.vault.sample(10))) == ["good", "refreshes"]
 
 
 async def test_sample_is_no_larger_than_asked_for(world: World) -> None:

@@ -183,10 +183,10 @@ def test_a_variable_of_ours_that_is_no_setting_is_complained_of() -> None:
 
     settings = configured(DECLARED.replace("ACME_SECRET", "CLEARLIFT_ACME"), **environment)
 
+    nothing = "is set, but there is no such setting"
     assert settings.complaints == [
-        "CLEARLIFT_BATCHSIZE is set, but there is no such setting: "
-        "did you mean CLEARLIFT_BATCH_SIZE?",
-        "CLEARLIFT_ZZZ is set, but there is no such setting",
+        f"CLEARLIFT_BATCHSIZE {nothing}: did you mean CLEARLIFT_BATCH_SIZE?",
+        f"CLEARLIFT_ZZZ {nothing}",
     ]
 
 

@@ -58,8 +58,8 @@ def command(flags: Flags, *, once: bool, interval_s: float, batch: int) -> None:
 async def _relay(flags: Flags, *, once: bool, interval_s: float, batch: int) -> RelayReport:
     async with open_world(flags, "rw") as world, recorded(world, "relay") as run:
         log = world.log.bind(run_id=run.id)
-        doing = "delivers what waits, then ends" if once else "delivers until SIGTERM"
-        log.note("info", f"the relay {doing}", queue=world.backend.queue.name)
+        until = "nothing waits" if once else "SIGTERM"
+        log.note("info", "relaying", to=world.backend.queue.name, until=until)
         with stop_on_signal() as stop:
 
             async def drained() -> RelayReport:

@@ -77,7 +77,7 @@ async def open_world(flags: Flags, mode: Mode) -> AsyncGenerator[World]:
         ) as backend,
         _Refresher(settings, clock) as refresher,
     ):
-        rescue = FileRescue(_rescue_folder(settings))
+        rescue = FileRescue(_rescue_folder(settings), flags.log.note)
         yield World(settings, flags.log, backend, clock, refresher, rescue)
 
 

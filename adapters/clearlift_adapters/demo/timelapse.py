@@ -16,6 +16,7 @@ from clearlift_engine.ports import (
     Refreshed,
     Refused,
     SealedCredentials,
+    SealedTokens,
     TokenRefresher,
 )
 
@@ -86,6 +87,14 @@ class TimedRefresher:
     async def refresh(self, platform: str, credentials: SealedCredentials) -> Refreshed | Refused:
         with self._clock.standing_still():
             return await self._refresher.refresh(platform, credentials)
+
+    def rebase(
+        self, platform: str, tokens: SealedTokens, stored: SealedCredentials
+    ) -> SealedTokens | None:
+        return self._refresher.rebase(platform, tokens, stored)
+
+    def prepare(self) -> None:
+        self._refresher.prepare()
 
     def opens_any(self, sample: Sequence[SealedCredentials]) -> bool:
         return self._refresher.opens_any(sample)

@@ -128,7 +128,8 @@ def built_in(
         ConfigurationError: a URL is not https, nor http to a loopback host.
     """
     urls = {**_TOKEN_URLS, **(token_urls or {})}
-    every_100_ms = Rate(1, 100)
+    # Ten a second at most, and the network brings closer what left apart.
+    ten_a_second = Rate(1, 102)
     return {
         "google": OAuthProvider(
             name="google",
@@ -137,7 +138,7 @@ def built_in(
             endpoint=Endpoint(urls["google"], SETTINGS["google"].token_url),
             client=clients.get("google", ClientCredentials()),
             settings=SETTINGS["google"],
-            rate=every_100_ms,
+            rate=ten_a_second,
             rotates=False,
             lifetime_s=3600,
         ),
@@ -160,7 +161,7 @@ def built_in(
             endpoint=Endpoint(urls["tiktok"], SETTINGS["tiktok"].token_url),
             client=clients.get("tiktok", ClientCredentials()),
             settings=SETTINGS["tiktok"],
-            rate=every_100_ms,
+            rate=ten_a_second,
             rotates=True,
             lifetime_s=7200,
         ),

@@ -33,6 +33,7 @@ WHERE connection_id = :connection_id;
 -- name: jobs
 SELECT id, organization_id, connection_id, status, job_type, created_at, metadata
 FROM sync_jobs
+WHERE typeof(connection_id) = 'text'  -- Others may write what they like there.
 ORDER BY connection_id, rowid;
 
 -- name: jobs_of
@@ -42,7 +43,7 @@ WHERE connection_id = :connection_id
 ORDER BY rowid;
 
 -- name: connections
-SELECT id FROM platform_connections ORDER BY id;
+SELECT id FROM platform_connections WHERE typeof(id) = 'text' ORDER BY id;
 
 -- name: connections_of
 SELECT id FROM platform_connections WHERE id = :connection_id;

@@ -277,7 +277,9 @@ def _ensure_file(path: Path, mode: Mode) -> None:
         except OSError as exc:
             raise _unopened("open", path, exc) from exc
         if path.is_dir():
-            raise _unopened("open", path, IsADirectoryError(errno.EISDIR, "it is a directory"))
+            raise _unopened(
+                "open", path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            )
         return
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))

@@ -15,7 +15,10 @@ SELECT
   c.id, substr(c.credentials_encrypted, 1, 65536) AS access,
   substr(c.refresh_token_encrypted, 1, 65536) AS refresh
 FROM platform_connections AS c
-WHERE c.is_active = 1 AND c.credentials_encrypted IS NOT NULL
+WHERE c.is_active = 1
+  AND coalesce(c.credentials_encrypted, c.refresh_token_encrypted) IS NOT NULL
+  AND coalesce(length(c.credentials_encrypted), 0) < 20000
+ORDER BY c.rowid DESC  -- What was written last was written under the key of today.
 LIMIT :limit;
 
 -- name: begin_run

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from itertools import count, groupby
 from typing import Final
 
@@ -9,11 +10,13 @@ import msgspec
 
 from clearlift_adapters.credentials import StoredCredentials, StoredTokens
 from clearlift_adapters.stores.queries import bind, load
+from clearlift_adapters.stores.rows import candidate_in, waiting_in
 from clearlift_adapters.stores.sql import Database, RefusedError, Row, Step, Value
 from clearlift_engine.decisions import completion
+from clearlift_engine.errors import IllegalTransitionError, UnreadableEventError
 from clearlift_engine.pacing import Gate
 from clearlift_engine.policy import Candidate, Schedule, iso
-from clearlift_engine.ports import Appended, Commit, Message, Plan, Waiting
+from clearlift_engine.ports import Appended, Commit, Plan, Waiting
 from clearlift_engine.stream import Entry, Stream
 
 _SQL: Final = load("store.sql")
@@ -109,13 +112,6 @@ _DEAD_PAGE: Final = 1_000
 FUTURE_MAX: Final = 100  # As many are told of in a tick.
 
 
-class _MessageOf(msgspec.Struct):
-    message: msgspec.Raw
-
-
-_MESSAGE_OF: Final = msgspec.json.Decoder(_MessageOf)
-
-
 class SqliteStore:
     """The port Store."""
 
@@ -180,7 +176,7 @@ class SqliteStore:
         rows = await self._db.read(_CANDIDATES, _json(refs))
         found: dict[int, Candidate] = {}
         for row in rows:
-            conn = _candidate(row)
+            conn = candidate_in(row)
             other = found.get(row[0])
             if other is None or (conn.job_since or 0) > (other.job_since or 0):
                 found[row[0]] = conn
@@ -192,13 +188,7 @@ class SqliteStore:
         )
 
     async def waiting(self, *, limit: int) -> Sequence[Waiting]:
-        return [
-            Waiting(
-                Stream(*row[:-1]),
-                Message(row[5], bytes(_MESSAGE_OF.decode(row[-1]).message)),
-            )
-            for row in await self._db.read(_WAITING, limit)
-        ]
+        return [waiting_in(row) for row in await self._db.read(_WAITING, limit)]
 
     async def gate(self, provider: str) -> Gate:
         rows = await self._db.read(_GATE, provider)
@@ -261,10 +251,12 @@ class SqliteStore:
         if not entries:
             return
         streams = {row[0]: Stream(*row) for row in await self._db.read(_STREAMS, ids)}
-        commits = [
-            completion(streams.get(connection_id, Stream(connection_id)), list(group))
-            for connection_id, group in groupby(entries, lambda entry: entry.connection_id)
-        ]
+        commits: list[Commit] = []
+        for connection_id, group in groupby(entries, lambda entry: entry.connection_id):
+            # A damaged log is for `replay` to report; it must not stop the others.
+            with suppress(IllegalTransitionError, UnreadableEventError):
+                before = streams.get(connection_id, Stream(connection_id))
+                commits.append(completion(before, list(group)))
         rows = [_columns(commit.after) for commit in commits]
         await self._db.write([*_explained(commits), (_PROJECT, rows)])
 
@@ -363,53 +355,6 @@ def _tokens(commit: Commit) -> Sequence[Value]:
         old.access,
         old.refresh,
         commit.before.hash,
-    )
-
-
-def _candidate(row: Row) -> Candidate:
-    (
-        ref,
-        connection_id,
-        organization_id,
-        platform,
-        account_id,
-        is_active,
-        sync_status,
-        last_synced_at,
-        has_last_synced,
-        expires_at,
-        has_expiry,
-        connected_at,
-        interval_ms,
-        job_id,
-        job_since,
-        access,
-        refresh,
-        *projected,
-        scopes_odd,
-    ) = row
-    stream = Stream(connection_id, *projected) if projected[0] else Stream(connection_id)
-    dead = stream.state == "failed" and stream.retry_at is None
-    return Candidate(
-        connection_id,
-        organization_id,
-        platform,
-        account_id,
-        bool(is_active),
-        sync_status,
-        last_synced_at,
-        bool(has_last_synced) and last_synced_at is None,
-        expires_at,
-        bool(has_expiry) and expires_at is None,
-        connected_at,
-        interval_ms,
-        job_id,
-        job_since if job_id is not None else None,
-        dead
-        and StoredCredentials(connection_id, access, refresh).fingerprint != stream.credentials,
-        stream,
-        bool(scopes_odd),
-        ref,
     )
 
 

@@ -9,6 +9,7 @@ may stand between date and time (https://sqlite.org/lang_datefunc.html; the two 
 
 import re
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 _BLANKS: Final = r"[ \t\n\v\f\r]*"
@@ -24,6 +25,7 @@ _EPOCH: Final = date(1970, 1, 1).toordinal()
 _DAYS_IN_400_YEARS: Final = 146_097
 
 
+@lru_cache(maxsize=4096)  # A store in memory reads the same rows again and again.
 def milliseconds(raw: object) -> int | None:
     """Return the time in milliseconds since 1970, or None if `raw` is no time."""
     if not isinstance(raw, str):

@@ -32,7 +32,8 @@ class MemoryVault:
         rows = (
             stored(row)
             for row in self._db.connections.values()
-            if row.is_active == 1 and row.credentials_encrypted is not None
+            if row.is_active == 1
+            and (row.credentials_encrypted, row.refresh_token_encrypted) != (None, None)
         )
         return list(islice(rows, limit))
 
