@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from clearlift_adapters.ids import new_id
+from clearlift_adapters.oauth.wire import Endpoint
 from clearlift_adapters.queues.inbox import Inbox
 from clearlift_adapters.queues.sqlite import SqliteQueue
 from clearlift_adapters.stores.archive import SqliteArchive
@@ -193,7 +194,7 @@ async def _api(stack: AsyncExitStack, cloudflare: Cloudflare | None) -> "Cloudfl
         )
     api = CloudflareApi(
         token=cloudflare.token,
-        base_url=cloudflare.base_url,
+        base_url=Endpoint(cloudflare.base_url, "CLOUDFLARE_API_BASE_URL").url,
         clock=cloudflare.clock,
         deadline_s=cloudflare.deadline_s,
     )
