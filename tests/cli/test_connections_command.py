@@ -1,5 +1,7 @@
 """`connections` as a process: tokens go in by stdin or file, encrypted, and never come out."""
 
+import pytest
+
 from clearlift_adapters.cipher import FieldCipher
 from tests.cli.program import KEY, Program
 
@@ -47,6 +49,48 @@ def test_adding_again_is_reconnecting(program: Program) -> None:
     assert opened(program, "org-google-7") == ("geheim-3", None)
 
 
+def test_what_a_reconnect_takes_away_is_said(program: Program) -> None:
+    expires = ("--expires-at", "2026-10-10T14:00:00Z")
+    program.run(*ADD, *expires, stdin="geheim-1\ngeheim-2\n", ENCRYPTION_KEY=KEY)
+
+    whole = program.run(*ADD, *expires, stdin="geheim-1\ngeheim-2\n", ENCRYPTION_KEY=KEY)
+    part = program.run(*ADD, stdin="geheim-3", ENCRYPTION_KEY=KEY)
+    again = program.run(*ADD, stdin="geheim-4", ENCRYPTION_KEY=KEY)
+
+    [_, refresh, expiry] = part.said
+    assert refresh.startswith("no refresh token given: the stored one was removed; ")
+    assert expiry.startswith("no expiry given: the stored one was removed; ")
+    assert len(whole.said) == len(again.said) == 1
+    assert program.seed.row("platform_connections", "org-google-7")["expires_at"] is None
+
+
+@pytest.mark.parametrize(
+    ("platform", "hint"),
+    [
+        ("googel", "neither built in nor declared: did you mean 'google'?"),
+        ("Stripe", "neither built in nor declared: did you mean 'stripe'?"),
+        ("myspace", "neither built in nor declared; its tokens cannot be refreshed"),
+    ],
+)
+def test_a_platform_that_nobody_can_refresh_is_added_with_a_warning(
+    program: Program, platform: str, hint: str
+) -> None:
+    ended = program.run(*ADD[:2], platform, *ADD[3:], stdin="geheim", ENCRYPTION_KEY=KEY)
+
+    assert (ended.code, ended.out) == (0, f"added org-{platform}-7\n")
+    assert hint in ended.said[-1]
+
+
+@pytest.mark.parametrize("place", [2, 4, 6])
+def test_a_part_of_the_id_that_is_blank_is_wrong_usage(program: Program, place: int) -> None:
+    arguments = [*ADD[:place], " ", *ADD[place + 1 :]]
+
+    ended = program.run(*arguments, stdin="geheim", ENCRYPTION_KEY=KEY)
+
+    assert (ended.code, program.rows("platform_connections")) == (2, [])
+    assert "it is empty" in ended.err
+
+
 def test_tokens_may_be_a_json_object(program: Program) -> None:
     tokens = '{"access_token": "geheim-1", "refresh_token": "geheim-2"}'
 
@@ -56,7 +100,8 @@ def test_tokens_may_be_a_json_object(program: Program) -> None:
 
 
 def test_what_is_no_pair_of_tokens_is_refused_without_being_repeated(program: Program) -> None:
-    for stdin in ("", "geheim\ngeheim\ngeheim", '{"geheim": 1}', "geheim" * 12_000):
+    unknown = '{"access_token": "geheim", "refreshToken": "geheim"}'
+    for stdin in ("", "geheim\ngeheim\ngeheim", '{"geheim": 1}', unknown, "geheim" * 12_000):
         ended = program.run(*ADD, stdin=stdin, ENCRYPTION_KEY=KEY)
 
         assert ended.code == 2
@@ -84,10 +129,10 @@ def test_the_list_says_where_each_stands_and_when_it_is_due(program: Program) ->
     assert states == [("a", True, None), ("b", False, "fresh")]
     assert listed.lines[1]["blocked_until"] == "2026-10-10T12:30:00.000Z"
     assert "access of a" not in listed.out + read.out
-    assert [line.split("\t")[2] for line in read.out.splitlines()] == [
-        "due",
-        "now",
-        "2026-10-10T12:30:00.000Z",
+    assert [line.split("\t")[2:4] for line in read.out.splitlines()] == [
+        ["due", "waits for"],
+        ["now", "-"],
+        ["2026-10-10T12:30:00.000Z", "its interval has not passed"],
     ]
 
 
@@ -96,11 +141,12 @@ def test_one_connection_is_shown_and_given_an_interval(program: Program) -> None
 
     program.run("connections", "set", "it's a", "--interval", "60")
     own = program.run("connections", "show", "it's a", "--json")
-    program.run("connections", "set", "it's a", "--interval", "default")
+    unset = program.run("connections", "set", "it's a", "--interval", "default")
     shown = program.run("connections", "show", "it's a")
 
     assert (own.json["interval_s"], own.json["due"]) == (60, True)
     assert own.json["has_refresh_token"] is True
+    assert unset.out == "it's a: the default interval\n"
     assert "interval_s\t3600" in shown.out.splitlines()
     assert "refresh of" not in own.out + shown.out
 
@@ -110,5 +156,5 @@ def test_a_connection_that_is_not_there_is_wrong_usage(program: Program) -> None
     changed = program.run("connections", "set", "nobody", "--interval", "60")
 
     assert (shown.code, changed.code) == (2, 2)
-    assert "there is no connection 'nobody'" in shown.err
+    assert "there is no connection 'nobody': see `clearlift-cron connections list`" in shown.err
     assert program.rows("connection_settings") == []

@@ -179,6 +179,24 @@ def test_demo_will_not_overwrite_what_is_there(tmp_path: Path) -> None:
     assert (tmp_path / "demo.db").read_text() == "mine"
 
 
+def test_demo_says_that_it_cannot_write_where_it_should(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    ended = run(tmp_path, {}, "demo", "--keep", "file/under")
+
+    assert (ended.code, ended.out) == (4, "")
+    assert "cannot write to file/under: Not a directory; name a directory" in ended.said[0]
+
+
+def test_jobs_of_the_demo_are_all_accounted_for(demo: Demo) -> None:
+    checks = {each["what"]: each["seen"] for each in demo.report["checks"]}
+
+    seen = checks["the consumer got every job, and ended none twice"].partition(";")[0]
+
+    parts = [int(part.split()[0]) for part in seen.split(", ")]
+    assert sum(parts) == demo.report["totals"]["delivered"]
+
+
 @pytest.mark.parametrize("option", ["--database", "--queue", "--config"])
 def test_demo_cannot_be_told_to_use_a_database_of_somebodys(tmp_path: Path, option: str) -> None:
     ended = run(tmp_path, {}, option, "sqlite:///mine.db", "demo")

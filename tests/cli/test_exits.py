@@ -1,12 +1,19 @@
 """Exit codes: which exception becomes which, and what is said and what is not."""
 
+import asyncio
 import logging
+import shutil
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from clearlift_adapters.cli.exits import code_of, guarded
 from clearlift_adapters.cli.options import Flags
+from clearlift_adapters.stores.database import SqliteDatabase
+from clearlift_adapters.stores.library import sqlite3
+from clearlift_adapters.stores.operation import SqliteJournal
 from clearlift_engine.errors import (
     ConfigurationError,
     IllegalTransitionError,
@@ -78,13 +85,57 @@ def test_a_database_that_is_not_there_is_a_matter_of_configuration(program: Prog
     assert "create it with `clearlift-cron migrate`" in ended.said[0]
 
 
-def test_a_database_that_cannot_be_read_is_unreachable(program: Program) -> None:
-    (program.folder / "clearlift.db").write_text("this is no database " * 100, encoding="utf-8")
+@pytest.mark.parametrize(
+    ("path", "said", "step"),
+    [
+        ("text.db", "file is not a database", "correct --database"),
+        ("text.db/under.db", "Not a directory", "correct --database"),
+        ("folder", "Is a directory", "name a file in it"),
+        ("no/such.db", "No such file or directory", "make the directory first"),
+    ],
+)
+def test_what_no_retry_mends_is_a_matter_of_configuration(
+    program: Program, path: str, said: str, step: str
+) -> None:
+    (program.folder / "text.db").write_text("this is no database " * 100, encoding="utf-8")
+    (program.folder / "folder").mkdir()
 
-    ended = program.run("queue", "depth")
+    ended = program.run("migrate", "--database", f"sqlite:///{path}")
 
-    assert (ended.code, ended.out) == (5, "")
-    assert "file is not a database" in ended.said[0]
+    assert (ended.code, ended.out) == (4, "")
+    assert said in ended.said[-1]
+    assert step in ended.said[-1]
+
+
+def test_a_database_that_is_locked_is_unreachable(tmp_path: Path, empty_database: Path) -> None:
+    shutil.copy(empty_database, tmp_path / "c.db")
+
+    async def write_beside_another() -> None:
+        async with SqliteDatabase.open(tmp_path / "c.db", "rw", busy_ms=1) as db:
+            await SqliteJournal(db).begin("run", "tick", now_ms=0)
+
+    with closing(sqlite3.connect(tmp_path / "c.db", isolation_level=None)) as raw:
+        raw.execute("BEGIN IMMEDIATE")
+        with pytest.raises(UnavailableError) as caught:
+            asyncio.run(write_beside_another())
+
+    assert code_of(caught.value) == 5
+
+
+def test_a_database_that_may_not_be_written_is_a_matter_of_configuration(
+    tmp_path: Path, empty_database: Path
+) -> None:
+    shutil.copy(empty_database, tmp_path / "c.db")
+
+    async def write() -> None:
+        async with SqliteDatabase.open(tmp_path / "c.db", "ro") as db:
+            await SqliteJournal(db).begin("run", "tick", now_ms=0)
+
+    # Unavailable it is too: tokens that it cannot take are to be kept elsewhere.
+    with pytest.raises(UnavailableError, match="writable for this user") as caught:
+        asyncio.run(write())
+
+    assert code_of(caught.value) == 4
 
 
 def test_a_database_without_our_tables_is_a_matter_of_migrating_it(program: Program) -> None:

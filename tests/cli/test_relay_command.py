@@ -32,11 +32,14 @@ def test_a_relay_goes_on_until_sigterm_and_then_ends_cleanly(program: Program) -
     relay = program.start("relay", "--interval", "0.01", "--json", "-v")
     assert relay.stderr is not None
 
-    delivered = next(line for line in relay.stderr if '"event":"delivered"' in line)
+    lines = iter(relay.stderr)
+    begun = next(line for line in lines if '"event":"relaying"' in line)
+    delivered = next(line for line in lines if '"event":"delivered"' in line)
     relay.send_signal(signal.SIGTERM)
     out, err = relay.communicate(timeout=60)
 
     ended = Ended(relay.returncode, out, err)
+    assert '"until":"SIGTERM"' in begun
     assert '"jobs":1' in delivered
     assert (ended.code, ended.json["delivered"], ended.json["pending"]) == (0, 1, 0)
     assert program.rows("runs")[-1]["outcome"] == "done"

@@ -33,18 +33,54 @@ def test_a_violation_is_code_6_and_is_named(served: Program) -> None:
     assert (ended.code, read.code) == (6, 6)
     assert list(violation) == ["connection_id", "position", "rule", "detail"]
     assert violation["rule"] == "job_row"
-    assert "1 violations; digest" in read.out
+    assert "1 violation; digest" in read.out
     assert "\tjob_row\t" in read.out
 
 
 def test_a_connection_has_its_life_told(served: Program) -> None:
-    ended = served.run("replay", "a", "nobody")
+    served.seed.add_connection("new")
+
+    ended = served.run("replay", "a", "new")
 
     lines = [line.split("\t") for line in ended.out.splitlines()]
     assert lines[0] == ["position", "at", "transition", "to", "what"]
     assert [line[2] for line in lines[1:4]] == ["fell_due", "job_created", "job_enqueued"]
-    assert lines[4][0].startswith("1 connections, 3 events, 0 violations")
-    assert "the log knows nothing of it" in ended.said
+    assert lines[4] == ["new has no events yet"]
+    assert lines[5][0].startswith("1 connection, 3 events, 0 violations")
+    assert ended.code == 0
+
+
+@pytest.mark.parametrize("options", ["", "--json", "--events", "--as-of 2026-10-10T13:00:00Z"])
+def test_a_connection_that_nothing_knows_is_wrong_usage(served: Program, options: str) -> None:
+    ended = served.run("replay", "a", "nobody", *options.split())
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "there is no connection 'nobody': see `clearlift-cron connections list`" in ended.err
+
+
+def test_a_connection_that_was_deleted_still_has_its_life(served: Program) -> None:
+    served.seed.delete_connection("a")
+
+    ended = served.run("replay", "a", "--events")
+
+    assert ended.code == 0
+    assert [line["transition"] for line in ended.lines] == [
+        *("fell_due", "job_created", "job_enqueued")
+    ]
+
+
+def test_a_life_can_be_had_as_json_a_line_for_each_transition(served: Program) -> None:
+    ended = served.run("replay", "a", "--events")
+
+    assert ended.lines[0] == {
+        "connection_id": "a",
+        "position": 1,
+        "occurred_at": "2026-10-10T12:00:00.000Z",
+        "transition": "fell_due",
+        "source": None,
+        "target": "due",
+        "sentence": "never synced before",
+    }
 
 
 def test_the_past_is_what_was_known_then(served: Program) -> None:
@@ -66,6 +102,7 @@ def test_a_projection_that_was_tampered_with_is_made_anew(served: Program) -> No
     rebuilt = served.run("replay", "--rebuild")
 
     assert (found.code, rebuilt.code) == (6, 0)
+    assert rebuilt.out.startswith("rebuilt 2 streams\n2 connections, 6 events, 0 violations")
     assert served.rows("connection_state") == before
     last = served.rows("runs")[-1]
     assert (last["command"], last["outcome"]) == ("replay --rebuild", "done")

@@ -4,9 +4,12 @@ import io
 import os
 import signal
 
+import pytest
+
 from clearlift_adapters.cli.relay import again_and_again
 from clearlift_adapters.cli.stopping import Stop, stop_on_signal
 from clearlift_adapters.logs import Log
+from clearlift_adapters.stores.database import UnusableError
 from clearlift_engine.errors import UnavailableError
 from clearlift_engine.relay import RelayReport
 
@@ -54,3 +57,13 @@ async def test_a_relay_waits_for_what_is_away_and_adds_up_what_it_delivers() -> 
 
     assert total == RelayReport("r", 5, 1, 0, 20)
     assert stream.getvalue().count("the queue is away") == 2
+
+
+async def test_a_relay_does_not_wait_for_what_comes_back_only_if_somebody_mends_it() -> None:
+    async def drained() -> RelayReport:
+        raise UnusableError("the database may not be written")
+
+    with pytest.raises(UnusableError):
+        await again_and_again(
+            drained, RelayReport("r", 0, 0, 0, 0), Stop(), FOR_EVER_S, Log(io.StringIO())
+        )

@@ -63,10 +63,25 @@ def test_a_person_gets_a_sentence_and_a_line_for_each_failure(program: Program) 
 
     sentence, heading, failure = ended.out.splitlines()
     assert (
-        sentence == "2 due: 1 jobs created, 0 tokens refreshed, 1 failed, 0 deferred; 0 delivered"
+        sentence == "2 due: 1 job created, 0 tokens refreshed, 1 failed, 0 deferred; "
+        "what was created waits for `clearlift-cron relay`"
     )
     assert heading == "failed\tclass\tmessage"
     assert failure.startswith(r"odd\none" + "\t")
+
+
+def test_a_person_is_told_why_some_were_deferred_and_how_many_were_delivered(
+    program: Program,
+) -> None:
+    program.seed.add_connection("a")
+    program.seed.add_connection("b", expires_at=EXPIRED)
+
+    ended = program.run("tick", "--relay")
+
+    assert ended.out == (
+        "2 due: 1 job created, 0 tokens refreshed, 0 failed, 1 deferred (1 configuration); "
+        "1 delivered\n"
+    )
 
 
 def test_the_limit_is_kept(program: Program) -> None:
@@ -153,13 +168,30 @@ def test_a_dry_run_writes_nothing_and_prints_the_plan(program: Program) -> None:
     assert program.rows("runs") == program.rows("outbox") == []
 
 
+def test_a_plan_shows_which_refresh_would_fail_for_want_of_a_token(program: Program) -> None:
+    for name, gone in (("a", {}), ("b", {"refresh_token_encrypted": None})):
+        program.seed.add_connection(name, expires_at=EXPIRED, **gone)
+    facebook = {"platform": "facebook", "refresh_token_encrypted": None}
+    program.seed.add_connection("c", expires_at=EXPIRED, **facebook)
+    clients = {f"GOOGLE_CLIENT_{name}": "we" for name in ("ID", "SECRET")}
+    clients |= {f"FACEBOOK_APP_{name}": "we" for name in ("ID", "SECRET")}
+
+    plan = program.run("tick", "--dry-run", "--json", ENCRYPTION_KEY=KEY, **clients).json
+
+    assert [each["connection_id"] for each in plan["jobs"]] == ["a", "c"]
+    assert [each["connection_id"] for each in plan["refreshes"]] == ["a", "c"]
+    [blocked] = plan["blocked"]
+    assert (blocked["connection_id"], blocked["clause"]) == ("b", "no_token")
+    assert blocked["why"] == "it has no refresh token; the user must reconnect"
+
+
 def test_a_plan_can_be_read_by_a_person(program: Program) -> None:
     program.seed.add_connection("a")
     program.seed.add_connection("b", expires_at=EXPIRED)
 
     ended = program.run("tick", "--dry-run")
 
-    assert "1 jobs, 0 of them after a token refresh; 1 blocked, 0 not due" in ended.out
+    assert "1 job, 0 of them after a token refresh; 1 blocked, 0 not due" in ended.out
     assert "b\tprovider\t-\tENCRYPTION_KEY is not set" in ended.out
 
 

@@ -46,6 +46,32 @@ def test_the_program_names_its_commands_and_exit_codes(capsys: pytest.CaptureFix
     assert "Exit codes" in text
 
 
+@pytest.mark.parametrize("group", ["", "connections", "queue"])
+def test_no_command_is_described_in_half_a_sentence(
+    group: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    run([*group.split(), "--help"])
+
+    commands = capsys.readouterr().out.partition("Commands:")[2]
+    assert commands
+    assert "..." not in commands
+
+
+def test_demo_offers_nothing_that_it_would_refuse(capsys: pytest.CaptureFixture[str]) -> None:
+    run(["demo", "--help"])
+
+    text = capsys.readouterr().out
+    assert not [option for option in ("--database", "--queue", "--config") if option in text]
+
+
+def test_quiet_is_about_the_log_and_results_are_still_printed(program: Program) -> None:
+    ended = program.run("queue", "depth", "-q", CLEARLIFT_NO_SUCH="1")
+
+    assert (ended.out, ended.err) == ("0 messages; 0 dead letters\n", "")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -58,6 +84,8 @@ def test_the_program_names_its_commands_and_exit_codes(capsys: pytest.CaptureFix
         "relay --interval soon",
         "replay --as-of yesterday",
         "replay --rebuild some-connection",
+        "replay --events",
+        "replay some-connection --events --as-of 2026-10-10T12:00:00Z",
         "connections",
         "connections add google",
         "connections set some-connection",

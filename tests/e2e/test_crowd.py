@@ -16,7 +16,7 @@ RELAYS: Final = 3
 DUE: Final = 2_000
 EXPIRING: Final = 60
 # What may be said of somebody else's work, and what is said of one's own.
-ORDINARY: Final = {"another worker took it", "refreshed", "delivered"}
+ORDINARY: Final = {"another worker took it", "refreshed", "relaying", "delivered"}
 RELAY: Final = ("--interval", "0.02", "--batch", "50", "-v", "--json")
 
 

@@ -42,7 +42,7 @@ async def asked(worker: Worker, behaviour: Behaviour) -> tuple[TickReport, list[
             ports = TickPorts(
                 world.store, world.vault, refresher, worker.rescue, worker.clock, new_id
             )
-            report, _ = await tick(
+            report, *_ = await tick(
                 ports,
                 worker.settings,
                 run_id="run",

@@ -1,4 +1,4 @@
--- The tables of the API worker (product.md §2), for an empty database: a laptop, a test, a demo.
+-- The tables of the API worker, for an empty database: a laptop, a test, a demo.
 -- On a database that already has them, every statement here does nothing.
 CREATE TABLE IF NOT EXISTS organizations (
   id TEXT PRIMARY KEY,
@@ -59,6 +59,6 @@ CREATE TABLE IF NOT EXISTS connector_configs (
   name TEXT,
   auth_type TEXT,                       -- 'oauth2' | 'api_key'
   oauth_authorize_url TEXT,
-  oauth_token_url TEXT,                 -- never called by this worker: see product.md §6
+  oauth_token_url TEXT,                 -- never called by this worker: anybody may have put it there
   oauth_scopes TEXT
 );
