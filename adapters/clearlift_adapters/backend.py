@@ -104,8 +104,8 @@ class Backend:
         if isinstance(self.queue, SqliteQueue):
             return self.queue
         raise ConfigurationError(
-            "only the embedded queue can be looked into: leave --queue and CLEARLIFT_QUEUE out, or use the means of "
-            "the queue that it names"
+            "only the embedded queue can be looked into: leave --queue and CLEARLIFT_QUEUE out, or "
+            "use the means of the queue that they name"
         )
 
 

@@ -1,6 +1,6 @@
 """What a token endpoint's answer means. Pure: an answer in, tokens or a finding out.
 
-The order is the rule (product.md §8):
+The order is the rule:
 
 1. A usable access token in a 2xx wins, whatever else stands there: it may be the only copy.
 2. 5xx is transient and 429 throttled, whatever the body says.
