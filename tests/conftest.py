@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ async def world(
     request: pytest.FixtureRequest, tmp_path: Path, empty_database: Path
 ) -> AsyncIterator[World]:
     """Open one database of each kind in turn, with every port over it."""
+    opening: AbstractAsyncContextManager[World]
     if request.param == "d1":
         opening = d1_world(request.getfixturevalue("workerd"))
     else:
@@ -51,6 +53,7 @@ async def broker(
     request: pytest.FixtureRequest, tmp_path: Path, empty_database: Path
 ) -> AsyncIterator[Broker]:
     """Open one queue of each kind in turn."""
+    opening: AbstractAsyncContextManager[Broker]
     if request.param == "cloudflare":
         opening = cloudflare_broker(request.getfixturevalue("workerd"))
     else:

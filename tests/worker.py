@@ -66,9 +66,14 @@ class Providers(MemoryRefresher):
 class Worker:
     """Tick and relay with every port, and the questions that tests ask afterwards."""
 
-    def __init__(self, world: World, providers: Sequence[Provider] = PROVIDERS) -> None:
+    def __init__(
+        self,
+        world: World,
+        providers: Sequence[Provider] = PROVIDERS,
+        clock: FixedClock | None = None,
+    ) -> None:
         self.world, self.seed = world, world.seed
-        self.clock = FixedClock(NOW_MS)
+        self.clock = clock or FixedClock(NOW_MS)
         self.refresher = Providers(providers, self.clock)
         self.rescue: Rescue = MemoryRescue()
         self.queue: Queue = world.queue
@@ -132,7 +137,12 @@ class Worker:
         )
         run_id = f"run-{next(self._runs)}"
         return await drain(
-            ports, run_id=run_id, batch=batch, should_stop=should_stop, note=self.note
+            ports,
+            run_id=run_id,
+            batch=batch,
+            should_stop=should_stop,
+            note=self.note,
+            gather_ms=self.settings.gather_ms,
         )
 
     def jobs(self) -> list[str]:

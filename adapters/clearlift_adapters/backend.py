@@ -148,7 +148,7 @@ async def _database(
         from clearlift_adapters.stores.paged import PagedArchive  # noqa: PLC0415  goes with it
 
         assert api is not None
-        remote = D1Database(api, *_ids(url))
+        remote = D1Database(api, *_ids(url), mends=mode != "ro")
         return remote, PagedArchive(remote)
     file = await stack.enter_async_context(SqliteDatabase.open(sqlite_path(url), mode))
     return file, SqliteArchive(file)

@@ -17,6 +17,7 @@ from clearlift_engine.decisions import Decision, Step, cannot_be_served, deferre
 from clearlift_engine.errors import ConfigurationError, CronWorkerError, UnavailableError
 from clearlift_engine.ports import Appended, Commit, Refused, SealedCredentials, SealedTokens
 from clearlift_engine.run import Run
+from clearlift_engine.stream import Stream
 
 AT_ONCE: Final = 500
 ADOPTIONS_MAX: Final = 5
@@ -56,16 +57,22 @@ class Committer:
         connection_id = commit.before.connection_id
         refused = appended.refused.get(connection_id)
         if commit.tokens is not None and (refused is not None or connection_id in appended.lost):
-            await self.adopt(commit.tokens, refused)
+            await self.adopt(commit.tokens, refused, claim=commit.before)
         elif refused is not None:
             found = await self._run.ports.store.find([connection_id])
             steps = [Step(conn, conn.stream) for conn in found if conn.stream == commit.before]
             await fail_refused(self._run, steps, appended.refused)
 
-    async def adopt(self, tokens: SealedTokens, refused: str | None = None) -> bool:
-        """Store tokens on whatever the stream is now; return whether they need no more care."""
+    async def adopt(
+        self, tokens: SealedTokens, refused: str | None = None, claim: Stream | None = None
+    ) -> bool:
+        """Store tokens on whatever the stream is now; return whether they need no more care.
+
+        `claim` is where this run's own claim left the stream; another worker's is left alone while
+        its lease holds.
+        """
         try:
-            if not await self._adopt(tokens, refused):
+            if not await self._adopt(tokens, refused, claim):
                 return False
             await self._run.ports.rescue.drop(tokens)
         except AWAY as exc:
@@ -74,7 +81,7 @@ class Committer:
             return False
         return True
 
-    async def _adopt(self, tokens: SealedTokens, refused: str | None) -> bool:
+    async def _adopt(self, tokens: SealedTokens, refused: str | None, claim: Stream | None) -> bool:
         ports, connection_id = self._run.ports, tokens.connection_id
         for _ in range(ADOPTIONS_MAX):
             found = await ports.store.find([connection_id])
@@ -82,7 +89,9 @@ class Committer:
             if not found or not stored:
                 return True  # The connection is gone, and whatever its tokens were good for.
             fitting = self._fitting(found[0].platform, tokens, stored[0])
-            decision = _adoption(Step(found[0], found[0].stream), fitting, refused, self._run)
+            step = Step(found[0], found[0].stream)
+            ends = _ends(step.stream, claim, self._run.ports.clock.now())
+            decision = _adoption(step, fitting, refused, self._run, ends_claim=ends)
             if fitting is None and not decision.commit.drafts:
                 return True  # They are stored, or the user has newer ones; and the stream went on.
             appended = await self._enqueue(decision)
@@ -178,9 +187,21 @@ def _refusal(step: Step, why: str, run: Run) -> Decision:
     return cannot_be_served(step, reason, at_ms=run.now_ms, run_id=run.run_id)
 
 
-def _adoption(step: Step, tokens: SealedTokens | None, refused: str | None, run: Run) -> Decision:
+def _ends(stream: Stream, claim: Stream | None, now_ms: int) -> bool:
+    """Return whether a stream is held by a claim that is ours to end: this one, or a dead one.
+
+    Another worker may have a request under way under its own, and nobody may send a second.
+    """
+    if stream.state != "refreshing":
+        return False
+    return stream == claim or (stream.lease_until or 0) <= now_ms
+
+
+def _adoption(
+    step: Step, tokens: SealedTokens | None, refused: str | None, run: Run, *, ends_claim: bool
+) -> Decision:
     """Return the decision that stores late tokens; the job is the next tick's to make."""
-    if step.stream.state != "refreshing":
+    if not ends_claim:
         return Decision(Commit(step.stream, step.stream, (), tokens=tokens), "claimed")
     if refused is not None:
         decision = _refusal(step, refused, run)

@@ -61,8 +61,17 @@ def reserve(
             break
         taken.append(slot)
         slots.append(slot)
-    moved = msgspec.structs.replace(gate, slots=tuple(slots[-rate.count :]))
+    moved = msgspec.structs.replace(_believed(gate, now_ms), slots=tuple(slots[-rate.count :]))
     return moved, taken
+
+
+def _believed(gate: Gate, now_ms: int) -> Gate:
+    """Return the gate without what a wrong clock has set, or no later pause would be heard of."""
+    if gate.paused_until > now_ms + PAUSE_MAX_MS:
+        gate = msgspec.structs.replace(gate, paused_until=0)
+    if gate.opened_at is not None and gate.opened_at > now_ms + AHEAD_MAX_MS:
+        gate = msgspec.structs.replace(gate, opened_at=now_ms)
+    return gate
 
 
 def allowance(gate: Gate, *, now_ms: int, run_id: str) -> int | None:

@@ -69,6 +69,10 @@ class Tally(msgspec.Struct):
     delivered: int = 0
     already_delivered: int = 0
     rejected: int = 0
+    lost: set[str] = msgspec.field(
+        default_factory=set[str]
+    )  # Jobs that another relay delivered, it seems.
+    left: set[str] = msgspec.field(default_factory=set[str])  # Jobs that nothing can be done for.
 
 
 async def drain(
@@ -91,19 +95,20 @@ async def drain(
     started_at = ports.clock.now()
     tally = Tally()
     pending: int | None = None
-    while pending is None and not should_stop():
+    while pending is None and not should_stop() and len(tally.left) <= PENDING_MAX:
+        limit = batch + 1 + len(tally.left) + len(tally.lost)
         # Asked together, done in this order: what waits is seen under the lease.
         sends, waiting = await asyncio.gather(
-            may_send(ports, run_id), ports.store.waiting(limit=batch + 1)
+            may_send(ports, run_id), ports.store.waiting(limit=limit)
         )
         if sends:
-            readable = [each for each in waiting[:batch] if _is_readable(each, note)]
+            able = [each for each in waiting if _can_be_sent(each, tally, note)]
+            tally.lost.clear()
             done = await deliver(
-                ports, tally, readable, run_id=run_id, gather_ms=gather_ms, note=note
+                ports, tally, able[:batch], run_id=run_id, gather_ms=gather_ms, note=note
             )
-            if not done and waiting:
-                break  # All of them are refused, and more may wait behind them.
-            pending = len(waiting) - done if len(waiting) <= batch else None
+            if len(waiting) < limit and len(able) <= batch and not tally.lost:
+                pending = len(waiting) - done
         elif waiting:
             note("debug", "another relay is at work; standing by")
             await ports.clock.sleep(STANDBY_MS)
@@ -121,15 +126,22 @@ async def drain(
     )
 
 
-def _is_readable(waiting: Waiting, note: Note) -> bool:
-    if waiting.problem is None:
+def _can_be_sent(waiting: Waiting, tally: Tally, note: Note) -> bool:
+    """Return whether to try; what is damaged is said once, and does not hold up the others."""
+    job_id, why = waiting.message.job_id, waiting.problem
+    if job_id in tally.left:
+        return False
+    if job_id in tally.lost:  # Nobody has moved it: the log is ahead of where it stands.
+        why = "its projection is not where its log is"
+    if why is None:
         return True
+    tally.left.add(job_id)
     note(
         "error",
         "a job cannot be read from the log and is left out: `replay` says what is damaged",
         connection_id=waiting.stream.connection_id,
-        job_id=waiting.message.job_id,
-        why=waiting.problem,
+        job_id=job_id,
+        why=why,
     )
     return False
 
@@ -194,6 +206,7 @@ async def settle(
         why = appended.refused.get(each.stream.connection_id)
         if why is not None:  # A damaged row, say: not to be published for ever.
             note("error", "a delivery cannot be recorded", why=why, job_id=each.message.job_id)
+            tally.left.add(each.message.job_id)
             continue
         done += 1
         count(tally, each, receipt, note, lost=each.stream.connection_id in appended.lost)
@@ -258,6 +271,7 @@ def count(tally: Tally, waiting: Waiting, receipt: Receipt, note: Note, *, lost:
     fields = {"connection_id": waiting.stream.connection_id, "job_id": waiting.message.job_id}
     match receipt:
         case _ if lost:
+            tally.lost.add(waiting.message.job_id)
             tally.already_delivered += 1
             note("debug", "another relay delivered it", **fields)
         case Rejected(reason=reason):

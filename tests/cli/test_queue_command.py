@@ -24,6 +24,12 @@ def test_a_message_is_listed_with_its_body_as_json(filled: Program) -> None:
     assert dead.out == ""
 
 
+def test_a_list_that_no_terminal_shows_is_a_json_line_for_each_message(filled: Program) -> None:
+    piped, asked = filled.run("queue", "list"), filled.run("queue", "list", "--json")
+
+    assert (len(piped.lines), piped.out) == (1, asked.out)
+
+
 def test_the_depth_has_an_age(filled: Program) -> None:
     ended = filled.run("queue", "depth", "--json", CLEARLIFT_NOW="2026-10-10T13:00:00Z")
     read = filled.run("queue", "depth")

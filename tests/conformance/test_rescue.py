@@ -102,3 +102,25 @@ async def test_dropping_what_is_not_there_does_nothing(open_rescue: OpenRescue) 
     await rescue.drop(tokens("a"))
 
     assert list(await rescue.kept()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\x00", b'{"connection_id": 1}', None])
+async def test_file_that_cannot_be_read_is_set_aside_and_the_others_come_home(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    said: list[str] = []
+
+    def note(level: str, event: str, **fields: object) -> None:
+        said.append(f"{level}: {event} {sorted(fields)}")
+
+    rescue = FileRescue(tmp_path, note)
+    await rescue.keep(tokens("a"))
+    bad = tmp_path / "0-bad.tokens.json"
+    bad.mkdir() if content is None else bad.write_bytes(content)
+
+    found = [await rescue.kept() for _ in range(2)]
+
+    assert found == [[tokens("a")]] * 2
+    assert said == ["error: a file with rescued tokens cannot be read ['file']"]
+    assert not bad.exists()
+    assert bad.with_suffix(".unreadable").exists()

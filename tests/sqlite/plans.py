@@ -57,6 +57,11 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
         "store_tokens": Expected((_CONNECTION_BY_ID, _STREAM)),
         "enqueue": Expected((_VERSION,)),
         "ahead": Expected((_STREAM, "outbox_1 (connection_id=? AND version>?)")),
+        "behind": Expected(
+            (_STREAM, _VERSION),
+            {"j USING INDEX clearlift_open_jobs": "one look at each open job, on D1 only"},
+        ),
+        "behind_of": Expected(("c USING INTEGER PRIMARY KEY (rowid=?)", _STREAM, _VERSION)),
         "streams": Expected((_STREAM,)),
         "at": Expected((_STREAM,)),
         "written": Expected((_VERSION,)),

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clearlift_engine.pacing import (
+    AHEAD_MAX_MS,
     FAILURES_TO_OPEN,
+    PAUSE_MAX_MS,
     BreakerReason,
     Gate,
     Rate,
@@ -126,6 +128,33 @@ def test_a_pause_allows_nothing_until_it_is_over() -> None:
 
     assert allowance(gate, now_ms=NOW_MS, run_id="r") == 0
     assert allowance(gate, now_ms=NOW_MS + 1, run_id="r") is None
+
+
+@pytest.mark.parametrize(("ahead_ms", "allowed"), [(0, 0), (1, None)])
+def test_a_pause_is_believed_as_far_ahead_as_one_can_be(ahead_ms: int, allowed: int | None) -> None:
+    gate = paused(Gate("google"), NOW_MS + PAUSE_MAX_MS + ahead_ms)
+
+    assert allowance(gate, now_ms=NOW_MS, run_id="r") == allowed
+
+
+@pytest.mark.parametrize(("ahead_ms", "waits"), [(0, True), (1, False)])
+def test_a_slot_is_believed_as_far_ahead_as_one_can_be(ahead_ms: int, *, waits: bool) -> None:
+    gate = Gate("google", slots=(NOW_MS + AHEAD_MAX_MS + ahead_ms,))
+
+    moved, taken = reserve(gate, Rate(1, 100), now_ms=NOW_MS, until_ms=NOW_MS, wanted=1)
+
+    assert taken == ([] if waits else [NOW_MS])
+    assert moved.slots == (gate.slots if waits else (NOW_MS,))
+
+
+def test_a_pause_is_heard_of_though_a_wrong_clock_had_set_a_longer_one() -> None:
+    wrong = opened(paused(Gate("google"), NOW_MS + 2 * PAUSE_MAX_MS), "suspect", NOW_MS + HOUR_MS)
+
+    moved, _ = reserve(wrong, Rate(1, 100), now_ms=NOW_MS, until_ms=NOW_MS, wanted=1)
+    again = paused(moved, NOW_MS + 50)
+
+    assert (moved.paused_until, moved.opened_at) == (0, NOW_MS)
+    assert allowance(again, now_ms=NOW_MS + 49, run_id="r") == 0
 
 
 def test_a_shorter_pause_does_not_cut_a_longer_one() -> None:

@@ -1,6 +1,7 @@
 """`queue`: look at the queue, and take from it as a consumer does."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -25,7 +26,7 @@ _NO_DEAD_LETTER: Final = "no dead letter has this job id: see `clearlift-cron qu
 
 
 class StoredView(msgspec.Struct, frozen=True):
-    """A line of `queue list --json`."""
+    """A line of `queue list`, unless it is shown on a terminal."""
 
     job_id: str
     body: object
@@ -78,12 +79,12 @@ def list_(flags: Flags, *, dead: bool, limit: int) -> None:
 async def _list(flags: Flags, *, dead: bool, limit: int) -> None:
     async with open_world(flags, "ro") as world:
         messages = await world.backend.inbox.peek(limit=limit, dead=dead)
-    columns = Columns("job", "attempts", "enqueued at", "body")
-    for message in messages:
-        if flags.json:
+    if flags.json or not sys.stdout.isatty():  # Who reads a pipe counts on a line a message.
+        for message in messages:
             at = when(message.enqueued_at)
             print_json(StoredView(message.job_id, _body(message.body), message.attempts, at))
-    if not flags.json:
+    else:
+        columns = Columns("job", "attempts", "enqueued at", "body")
         columns.write(
             (m.job_id, m.attempts, readable(when(m.enqueued_at)), m.body) for m in messages
         )

@@ -73,6 +73,8 @@ class UnusableError(ConfigurationError, UnavailableError):
 class SqliteDatabase:
     """An open SQLite file."""
 
+    mends: bool = False  # There is nothing to mend: a write is one transaction.
+
     def __init__(self, db: aiosqlite.Connection, path: Path) -> None:
         self._db = db
         self._lock = asyncio.Lock()

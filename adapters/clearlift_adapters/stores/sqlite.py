@@ -43,6 +43,8 @@ _AHEAD: Final = bind(_SQL, "ahead", "connection_ids")
 _STREAMS: Final = bind(_SQL, "streams", "connection_ids")
 _AT: Final = bind(_SQL, "at", "rows")
 _WRITTEN: Final = bind(_SQL, "written", "rows")
+_BEHIND: Final = bind(_SQL, "behind", "limit")
+_BEHIND_OF: Final = bind(_SQL, "behind_of", "refs")
 _MOVE_GATE: Final = bind(_SQL, "move_gate", "provider", "version", "moved_by", "gate")
 _APPEND_ENTRY: Final = bind(
     _SQL,
@@ -110,6 +112,7 @@ _ENQUEUE: Final = bind(
 
 _DEAD_PAGE: Final = 1_000
 FUTURE_MAX: Final = 100  # As many are told of in a tick.
+BEHIND_MAX: Final = 1_000  # As many are put right when a tick begins; the next one goes on.
 
 
 class SqliteStore:
@@ -125,7 +128,7 @@ class SqliteStore:
         job_horizon_ms = now_ms - schedule.job_limit_ms
         refresh_before_ms = now_ms + schedule.refresh_margin_ms
         # Asked together, for where each question is a request.
-        rows, dead, future = await asyncio.gather(
+        rows, dead, future, behind = await asyncio.gather(
             self._db.read(
                 _DUE,
                 now_ms,
@@ -140,7 +143,9 @@ class SqliteStore:
             ),
             self._db.read(_DEAD, refresh_before_ms, "", _DEAD_PAGE),
             self._db.read(_FUTURE, now_ms // 1000, FUTURE_MAX),
+            self._behind(),
         )
+        await self._complete([row[0] for row in behind])
         back = await self._reconnected(dead, refresh_before_ms, limit + 1 - len(rows))
         rows += [row for row in back if row[1] not in without]
         complete, rows = len(rows) <= limit, rows[:limit]
@@ -154,6 +159,12 @@ class SqliteStore:
             complete,
             [row[0] for row in future],
         )
+
+    async def _behind(self) -> list[Row]:
+        return await self._db.read(_BEHIND, BEHIND_MAX) if self._db.mends else []
+
+    async def _behind_of(self, refs: Sequence[int]) -> list[Row]:
+        return await self._db.read(_BEHIND_OF, _json(refs)) if self._db.mends else []
 
     async def _reconnected(
         self, page: Sequence[Row], refresh_before_ms: int, limit: int
@@ -173,7 +184,12 @@ class SqliteStore:
         return found[:limit]
 
     async def candidates(self, refs: Sequence[int]) -> Sequence[Candidate]:
-        rows = await self._db.read(_CANDIDATES, _json(refs))
+        rows, behind = await asyncio.gather(
+            self._db.read(_CANDIDATES, _json(refs)), self._behind_of(refs)
+        )
+        if behind:
+            await self._complete([row[0] for row in behind])
+            rows = await self._db.read(_CANDIDATES, _json(refs))
         found: dict[int, Candidate] = {}
         for row in rows:
             conn = candidate_in(row)
@@ -231,8 +247,7 @@ class SqliteStore:
         }
         moved, entered = done["move_gate"], done["append_entry"]
         lost = set[str]() if entered else await self._not_written(commits)
-        if lost:
-            await self._complete(sorted(lost))
+        await self._complete(sorted(lost))
         return Appended(frozenset(lost | await self._not_at(commits)), gate_moved=moved)
 
     async def _not_written(self, commits: Sequence[Commit]) -> set[str]:
@@ -242,15 +257,20 @@ class SqliteStore:
         return {row[0] for row in rows} - written
 
     async def _complete(self, connection_ids: Sequence[str]) -> None:
-        """Do the rest of what another worker's batch did in part: whoever loses to it mends it.
+        """Do the rest of what another worker's batch did in part: whoever meets it mends it.
 
         On SQLite there is never anything to mend, for there a batch is one transaction.
         """
+        if not connection_ids:
+            return
         ids = _json(connection_ids)
-        entries = [Entry(*row) for row in await self._db.read(_AHEAD, ids)]
+        ahead, known = await asyncio.gather(
+            self._db.read(_AHEAD, ids), self._db.read(_STREAMS, ids)
+        )
+        entries = [Entry(*row) for row in ahead]
         if not entries:
             return
-        streams = {row[0]: Stream(*row) for row in await self._db.read(_STREAMS, ids)}
+        streams = {row[0]: Stream(*row) for row in known}
         commits: list[Commit] = []
         for connection_id, group in groupby(entries, lambda entry: entry.connection_id):
             # A damaged log is for `replay` to report; it must not stop the others.

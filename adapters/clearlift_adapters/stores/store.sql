@@ -287,6 +287,29 @@ LEFT JOIN connection_state AS s ON s.connection_id = r.value
 CROSS JOIN outbox AS o ON o.connection_id = r.value AND o.version > coalesce(s.version, 0)
 ORDER BY o.connection_id, o.version;
 
+-- name: behind
+-- Streams whose job is there and whose projection does not know it: of what a batch done in part has
+-- left behind, the one thing that nobody would come across, because their job is open.
+SELECT DISTINCT j.connection_id AS connection_id
+FROM sync_jobs AS j
+LEFT JOIN connection_state AS s ON s.connection_id = j.connection_id
+WHERE j.status IN ('pending', 'running')
+  AND EXISTS (
+    SELECT 1 FROM outbox AS o
+    WHERE o.connection_id = j.connection_id AND o.version = coalesce(s.version, 0) + 1
+  )
+LIMIT :limit;
+
+-- name: behind_of
+-- Which of these connections have rows of the log that their projection does not know.
+SELECT c.id AS connection_id FROM json_each(:refs) AS r
+CROSS JOIN platform_connections AS c ON c.rowid = r.value
+LEFT JOIN connection_state AS s ON s.connection_id = c.id
+WHERE EXISTS (
+  SELECT 1 FROM outbox AS o
+  WHERE o.connection_id = c.id AND o.version = coalesce(s.version, 0) + 1
+);
+
 -- name: streams
 SELECT
   connection_id, state, version, hash, changed_at, job_id, lease_until, retry_at, failures,
