@@ -32,6 +32,10 @@ check: format-check lint types imports test
 @demo *args:
     clearlift-cron demo "$@"
 
+# Play simulated histories: --seeds 1..1000 --jobs 2, --minutes 10, or one --seed 42 --trace
+@simulate *args:
+    python -m tests.simulation "$@"
+
 # Measure speed as ratios, side by side with plain sqlite3
 @bench *args:
     python -m tests.benchmarks "$@"

@@ -56,7 +56,7 @@ class D1Tables:
 
     def rows(self, table: str) -> list[Row]:
         return [
-            {name: bytes(cell) if isinstance(cell, list) else cell for name, cell in row.items()}
+            {name: _cell(value) for name, value in row.items()}
             for row in self._sql(f"SELECT * FROM {table} ORDER BY 1")
         ]
 
@@ -72,6 +72,11 @@ class D1Tables:
         assert answer.status_code == httpx.codes.OK, answer.text
         rows: list[dict[str, Any]] = answer.json()["result"][-1]["results"]
         return rows
+
+
+def _cell(value: str | float | list[int] | None) -> Value:
+    """Return what a cell holds: a blob comes as a list of its bytes."""
+    return bytes(value) if isinstance(value, list) else value
 
 
 def _spelled(value: Value) -> str:

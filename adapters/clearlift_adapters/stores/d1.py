@@ -22,6 +22,7 @@ from clearlift_adapters.stores.sql import RefusedError, Row, Step, Value
 
 STATEMENTS_MAX: Final = 50  # A request.
 REQUEST_BYTES_MAX: Final = 8_000_000
+TURNS: Final = 5  # Of the event loop, from the first question until a request leaves.
 PARAMETER_BYTES_MAX: Final = 1_900_000  # A value of D1 may have 2 MB.
 
 _NUMBER: Final = re.compile(r"\?(\d+)")
@@ -106,9 +107,13 @@ class D1Database:
         done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Work(statements, done))
         if self._under_way is None:
-            # Whoever else has something by the end of this turn of the loop goes along.
-            asyncio.get_running_loop().call_soon(self._start)
+            self._start_in(TURNS)
         return await done
+
+    def _start_in(self, turns: int) -> None:
+        """Let the loop turn: of those who were woken together, whoever has something goes along."""
+        next_step = partial(self._start_in, turns - 1) if turns else self._start
+        asyncio.get_running_loop().call_soon(next_step)
 
     def _start(self) -> None:
         if self._under_way is not None or not self._waiting:
@@ -128,7 +133,8 @@ class D1Database:
             )
         else:
             _settle(together, task)
-        self._start()
+        if self._waiting:
+            self._start_in(TURNS)
 
     def _together(self) -> list[_Work]:
         """Take what fits into one request, in the order in which it came."""

@@ -1,0 +1,1 @@
+"""A whole day of ticks, relays and everything that can go wrong, drawn from one number."""
