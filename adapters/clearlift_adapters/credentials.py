@@ -44,6 +44,7 @@ class StoredTokens(Redacted, frozen=True):
     refresh: str | None  # For refresh_token_encrypted; None: leave what is there.
     expires_at: int | None  # Of the access token, ms; None: it does not expire.
     rotated: bool  # The refresh token is another one than before.
+    refresh_expires_at: int | None = None  # Of the refresh token, ms, where the provider says it.
 
     @property
     def connection_id(self) -> str:

@@ -104,7 +104,7 @@ class RefreshReleased(Event, frozen=True, kw_only=True):
     until: int | None = None  # When the provider said to come back.
 
 
-class Refresh(msgspec.Struct, frozen=True):
+class Refresh(msgspec.Struct, frozen=True, omit_defaults=True):
     """How the refresh that led to a job went."""
 
     provider: str
@@ -112,6 +112,7 @@ class Refresh(msgspec.Struct, frozen=True):
     rotated: bool
     attempts: int
     latency_ms: int
+    refresh_expires_at: int | None = None  # Of the refresh token, where the provider says it.
 
 
 class JobCreated(Event, frozen=True, kw_only=True):

@@ -144,6 +144,7 @@ class Judge:
             answer.tokens.rotated,
             attempts,
             answer.latency_ms,
+            answer.tokens.refresh_expires_at,
         )
         decision = self._job(claim.step, refresh)
         commit = msgspec.structs.replace(decision.commit, tokens=answer.tokens)

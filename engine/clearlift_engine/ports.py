@@ -19,8 +19,6 @@ NewId = Callable[[], str]  # -> a job id (a UUID) never used before
 
 
 class Clock(Protocol):
-    """Time, as the worker is to see it."""
-
     def now(self) -> int:
         """Return the time of day. It may be set, and may jump."""
         ...
@@ -71,6 +69,9 @@ class SealedTokens(Protocol):
 
     @property
     def expires_at(self) -> int | None: ...
+
+    @property
+    def refresh_expires_at(self) -> int | None: ...
 
     @property
     def rotated(self) -> bool:
@@ -322,10 +323,8 @@ class TokenRefresher(Protocol):
     def rebase(
         self, platform: str, tokens: SealedTokens, stored: SealedCredentials
     ) -> SealedTokens | None:
-        """Return `tokens` as they may be stored over `stored`, which is not what they replace.
-
-        None if its grant is another one than was sent: the user has reconnected.
-        The same grant may have been encrypted anew, or only the other column changed.
+        """Return `tokens` to be stored over `stored`, which is not what they replace: it may be the
+        same grant encrypted anew. None if it is another grant: the user has reconnected.
         """
         ...
 

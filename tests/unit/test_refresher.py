@@ -119,6 +119,14 @@ async def test_rotated_refresh_token_is_sealed_beside_the_new_access_token(platf
     assert tokens.rotated
 
 
+async def test_end_of_a_refresh_token_is_known_where_the_provider_states_it() -> None:
+    answers = answer_json(200, {**ROTATED, "refresh_expires_in": 60})
+    async with world(answers) as (_, refresher):
+        tokens = tokens_of(await refresher.refresh("tiktok", STORED))
+
+    assert tokens.refresh_expires_at == NOW_MS + 60_000
+
+
 @pytest.mark.parametrize("returned", [REFRESH, "", None, 7])
 async def test_refresh_token_that_is_the_old_one_or_none_is_no_rotation(returned: object) -> None:
     answers = answer_json(200, {**GRANTED, "refresh_token": returned})

@@ -238,6 +238,11 @@ class HttpTokenRefresher:
             refresh=cipher.seal(granted.refresh_token or "") if rotated else None,
             expires_at=None if lifetime_s is None else asked_at + lifetime_s * 1000,
             rotated=rotated,
+            refresh_expires_at=(
+                None
+                if granted.refresh_expires_in_s is None
+                else asked_at + granted.refresh_expires_in_s * 1000
+            ),
         )
 
     def _loaded_cipher(self) -> "FieldCipher":
