@@ -1,10 +1,13 @@
 """Makes answers durable: all that wait go into the next transaction together.
 
 While one commit is under way the next ones gather; there is no timer, so a lone answer is committed
-at once and a crowd in few transactions; only where each commit is a request that counts (D1) do
-answers wait `gather_ms` for others. An answer that holds new tokens is never given up: if its
-stream was moved meanwhile, the tokens are stored on the stream as it is now, unless the user's are
-newer; if the database is gone, they are kept outside of it.
+at once and a crowd in few transactions. Only where each commit is a request that counts (D1) do
+answers wait for the others that are under way: for `gather_ms` if one of them holds a rotated
+token, which exists nowhere else, and a few times as long if not.
+
+An answer that holds new tokens is never given up: if its stream was moved meanwhile, the tokens are
+stored on the stream as it is now, unless the user's are newer; if the database is gone, they are
+kept outside of it.
 """
 
 import asyncio
@@ -21,6 +24,7 @@ from clearlift_engine.stream import Stream
 
 AT_ONCE: Final = 500
 ADOPTIONS_MAX: Final = 5
+PATIENCE: Final = 5  # Times `gather_ms`.
 # Nothing more can be stored: the database does not answer, or does not let us in any more.
 AWAY: Final = (UnavailableError, ConfigurationError)
 RETRY_AFTER_MS: Final = (1_000, 2_000, 4_000, 8_000)  # The database was there a moment ago.
@@ -123,19 +127,31 @@ class Committer:
 
     async def _work(self) -> None:
         while (first := await self._waiting.get()) is not None:
-            if self._run.settings.gather_ms:
-                await self._run.ports.clock.sleep(self._run.settings.gather_ms)
-            batch = [first]
-            # The None that ends the work is the last thing put, so it is never in the middle.
-            while len(batch) < AT_ONCE and not self._waiting.empty():
-                another = self._waiting.get_nowait()
-                if another is None:
-                    self._waiting.put_nowait(None)
-                    break
-                batch.append(another)
+            batch = await self._gathered(first)
             appended = await self._append([decision.commit for decision, _ in batch])
             for _, done in batch:
                 done.set_result(appended)
+
+    async def _gathered(self, first: _Waiting) -> list[_Waiting]:
+        """Return what goes into the next transaction; no longer than it takes till all are here."""
+        run, batch = self._run, [first]
+        self._take(batch)
+        if run.settings.gather_ms:
+            for turn in range(PATIENCE):
+                if len(batch) >= min(run.asking, AT_ONCE) or (turn and any(map(_rotated, batch))):
+                    break
+                await run.ports.clock.sleep(run.settings.gather_ms)
+                self._take(batch)
+        return batch
+
+    def _take(self, batch: list[_Waiting]) -> None:
+        # The None that ends the work is the last thing put, so it is never in the middle.
+        while len(batch) < AT_ONCE and not self._waiting.empty():
+            another = self._waiting.get_nowait()
+            if another is None:
+                self._waiting.put_nowait(None)
+                break
+            batch.append(another)
 
     async def _append(self, commits: Sequence[Commit]) -> Appended:
         """Append; while the database is away, bring new tokens to safety and wait for it."""
@@ -164,6 +180,12 @@ class Committer:
     async def _drop(self, tokens: Iterable[SealedTokens]) -> None:
         for each in tokens:
             await self._run.ports.rescue.drop(each)
+
+
+def _rotated(waiting: _Waiting) -> bool:
+    """Return whether an answer holds what exists nowhere else any more."""
+    tokens = waiting[0].commit.tokens
+    return tokens is not None and tokens.rotated
 
 
 def _taken(tokens: SealedTokens, appended: Appended) -> bool:

@@ -286,8 +286,15 @@ class Lane:
             conn = msgspec.structs.replace(claim.step.conn, stream=decision.commit.after)
             live = Claim(Step(conn, conn.stream), claim.credentials, claim.slot)
             self._asking.add(asyncio.create_task(self._ask(live)))
+            run.asking += 1
 
     async def _ask(self, claim: Claim) -> None:
+        try:
+            await self._ask_in_slot(claim)
+        finally:
+            self._run.asking -= 1
+
+    async def _ask_in_slot(self, claim: Claim) -> None:
         clock = self._run.ports.clock
         while (wait_ms := claim.slot - clock.now()) > 0 and self._wanted():
             await clock.sleep(min(wait_ms, LOOK_MS))

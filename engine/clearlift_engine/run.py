@@ -75,6 +75,7 @@ class Run:
         self.problems: list[str] = []
         self.deferrals = Counter[str]()  # By reason.
         self.halted: dict[str, str] = {}  # Platforms that take no more requests this run, and why.
+        self.asking = 0  # Claims whose outcome is not durable yet.
         self.key_fits = False  # Some stored token was decrypted.
 
     @property

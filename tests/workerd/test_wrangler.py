@@ -12,6 +12,12 @@ from clearlift_adapters.stores.library import sqlite3
 from tests.e2e.program import Program
 from tests.workerd.wrangler import EXAMPLE, Wrangler
 
+README = Path(__file__).parents[2] / "README.md"
+TOLD = re.findall(
+    r"^(?:npx )?wrangler (.*?)(?: *#.*)?$",
+    README.read_text() + (EXAMPLE / "README.md").read_text(),
+    re.MULTILINE,
+)
 LEDGER = "SELECT name FROM d1_migrations ORDER BY id"
 DONE = "No migrations to apply!"
 
@@ -90,3 +96,19 @@ def test_wrangler_would_deploy_the_example(wrangler: Wrangler, tmp_path: Path) -
     said = wrangler.build(project)
 
     assert "env.DB (clearlift)" in said
+
+
+@pytest.mark.parametrize("line", TOLD)
+def test_command_that_the_readme_tells_exists_with_its_options(
+    wrangler: Wrangler, line: str
+) -> None:
+    words = line.split()
+    options = [word for word in words if word.startswith("--")]
+    command = [word for word in words if word.islower() and word.isalnum()]
+
+    said = wrangler.help(*command)
+
+    usage = re.search(r"^wrangler ([a-z0-9 -]+?)(?: <| \[|$)", said, re.MULTILINE)
+    assert usage is not None
+    assert line.startswith(usage[1])
+    assert [option for option in options if option not in said] == []

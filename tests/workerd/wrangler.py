@@ -55,6 +55,10 @@ class Wrangler:
         """Return what wrangler says of a Worker that it would deploy."""
         return self._run("deploy", "--dry-run", "--config", str(project / "wrangler.toml"))
 
+    def help(self, *command: str) -> str:
+        """Return what wrangler says of one of its commands."""
+        return self._run(*command, "--help")
+
     def _d1(self, *arguments: str) -> str:
         config = str(EXAMPLE / "wrangler.toml")
         where = ("--local", "--persist-to", str(self._state), "--config", config)
