@@ -6,6 +6,7 @@ Times are `int`, milliseconds since 1970, UTC.
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
@@ -212,6 +213,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _YEARS: Final = (-62135596800000, 253402300799999)  # What four digits can say.
 
 
+@lru_cache(maxsize=256)  # All that happens in a tick happens at one moment.
 def iso(ms: int) -> str:
     """Return `ms` as `YYYY-MM-DDTHH:MM:SS.sssZ`, what we write in shared columns and messages."""
     at = _EPOCH + timedelta(milliseconds=min(max(ms, _YEARS[0]), _YEARS[1]))

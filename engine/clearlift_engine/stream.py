@@ -106,35 +106,24 @@ def record(stream: Stream, event: Event, *, at_ms: int, run_id: str) -> tuple[St
         IllegalTransitionError: the machine does not allow `event` here.
     """
     target = advance(stream.state, event.transition)
-    version = stream.version + 1
     occurred_at = max(at_ms, stream.changed_at)
     job_id = _job_of(stream, event)
-    data = encode(event)
-    digest = _digest(
-        stream.hash,
+    row = (
         stream.connection_id,
-        version,
+        stream.version + 1,
         event.transition,
         stream.state,
         target,
         occurred_at,
         run_id,
         job_id,
-        data,
+        encode(event),
     )
-    draft = Draft(
-        stream.connection_id,
-        version,
-        event.transition,
-        stream.state,
-        target,
-        occurred_at,
-        run_id,
-        job_id,
-        data,
-        digest,
+    digest = _digest(stream.hash, *row)
+    after = _folded(
+        stream, event, target=target, job_id=job_id, occurred_at=occurred_at, digest=digest
     )
-    return evolve(stream, event, occurred_at=occurred_at, digest=digest), draft
+    return after, Draft(*row, digest)
 
 
 def evolve(stream: Stream, event: Event, *, occurred_at: int, digest: str) -> Stream:
@@ -143,6 +132,26 @@ def evolve(stream: Stream, event: Event, *, occurred_at: int, digest: str) -> St
     Raises:
         IllegalTransitionError: the machine does not allow `event` here.
     """
+    target = advance(stream.state, event.transition)
+    return _folded(
+        stream,
+        event,
+        target=target,
+        job_id=_job_of(stream, event),
+        occurred_at=occurred_at,
+        digest=digest,
+    )
+
+
+def _folded(
+    stream: Stream,
+    event: Event,
+    *,
+    target: State,
+    job_id: str | None,
+    occurred_at: int,
+    digest: str,
+) -> Stream:
     credentials, in_doubt = stream.credentials, stream.in_doubt
     failures, lease_until, retry_at = stream.failures, None, None
     match event:
@@ -162,11 +171,11 @@ def evolve(stream: Stream, event: Event, *, occurred_at: int, digest: str) -> St
             pass
     return Stream(
         stream.connection_id,
-        advance(stream.state, event.transition),
+        target,
         stream.version + 1,
         digest,
         occurred_at,
-        _job_of(stream, event),
+        job_id,
         lease_until,
         retry_at,
         failures,

@@ -302,29 +302,13 @@ def _steps(commits: Sequence[Commit], gate: Gate | None, moved_by: str) -> list[
 
 
 def _entries(commits: Sequence[Commit], gate: Gate | None, moved_by: str) -> list[Sequence[Value]]:
-    name, version = (None, None) if gate is None else (gate.provider, gate.version)
-    return [
-        (
-            draft.connection_id,
-            draft.version,
-            draft.transition,
-            draft.source,
-            draft.target,
-            draft.occurred_at,
-            draft.run_id,
-            draft.job_id,
-            draft.data,
-            draft.hash,
-            commit.before.hash,
-            None if commit.job is None else commit.open_since // 1000,
-            name,
-            version,
-            moved_by,
-            _new_access(commit),
-        )
-        for commit in commits
-        for draft in commit.drafts
-    ]
+    by = (None, None, moved_by) if gate is None else (gate.provider, gate.version, moved_by)
+    entries: list[Sequence[Value]] = []
+    for commit in commits:
+        open_since_s = None if commit.job is None else commit.open_since // 1000
+        guards = (commit.before.hash, open_since_s, *by, _new_access(commit))
+        entries += [(*msgspec.structs.astuple(draft), *guards) for draft in commit.drafts]
+    return entries
 
 
 def _new_access(commit: Commit) -> str | None:
