@@ -25,10 +25,12 @@ from clearlift_adapters.stores.memory import (
     MemoryDatabase,
     MemoryJournal,
     MemoryLeases,
+    MemoryMonitor,
     MemoryStore,
     MemorySurvey,
     MemoryVault,
 )
+from clearlift_engine.overview import Monitor
 from clearlift_engine.ports import Archive, Journal, Leases, NewId, Queue, Store, Survey, Vault
 from tests.seed import MemoryTables, Seed, SqliteTables
 from tests.workerd.cloudflare import Cloudflare
@@ -46,6 +48,7 @@ class World:
     journal: Journal
     leases: Leases
     archive: Archive
+    monitor: Monitor
     queue: Queue
     inbox: Inbox
 
@@ -72,6 +75,7 @@ async def memory_world(empty: Path, folder: Path) -> AsyncGenerator[World]:
         MemoryJournal(db),
         MemoryLeases(db),
         MemoryArchive(db),
+        MemoryMonitor(db),
         MemorySameTransactionQueue(db),
         MemoryInbox(db, counted_ids("lease")),
     )
@@ -91,6 +95,7 @@ async def sqlite_world(empty: Path, folder: Path) -> AsyncGenerator[World]:
                 backend.journal,
                 backend.leases,
                 backend.archive,
+                backend.monitor,
                 backend.queue,
                 backend.inbox,
             )
@@ -112,6 +117,7 @@ async def d1_world(running: Cloudflare) -> AsyncGenerator[World]:
                 backend.journal,
                 backend.leases,
                 backend.archive,
+                backend.monitor,
                 queue,
                 queue,
             )

@@ -19,6 +19,7 @@ from clearlift_adapters.queues.sqlite import SqliteQueue
 from clearlift_adapters.stores.archive import SqliteArchive
 from clearlift_adapters.stores.connections import SqliteConnections
 from clearlift_adapters.stores.database import Mode, SqliteDatabase
+from clearlift_adapters.stores.monitor import SqlMonitor
 from clearlift_adapters.stores.operation import (
     SqliteJournal,
     SqliteLeases,
@@ -29,6 +30,7 @@ from clearlift_adapters.stores.sql import Database
 from clearlift_adapters.stores.sqlite import SqliteStore
 from clearlift_engine.errors import ConfigurationError
 from clearlift_engine.events import Level
+from clearlift_engine.overview import Monitor
 from clearlift_engine.ports import (
     Archive,
     Clock,
@@ -77,6 +79,7 @@ class Backend:
     journal: Journal
     leases: Leases
     archive: Archive
+    monitor: Monitor
     connections: SqliteConnections
     queue: Queue
 
@@ -135,6 +138,7 @@ async def open_backend(
             SqliteJournal(db),
             SqliteLeases(db),
             archive,
+            SqlMonitor(db),
             SqliteConnections(db),
             _queue(queue, database, db, api),
         )

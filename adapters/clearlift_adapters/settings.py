@@ -42,6 +42,7 @@ DEFAULT_CONFIG: Final = Path("clearlift.toml")
 DEFAULT_DATABASE: Final = "sqlite:///clearlift.db"
 DEFAULT_CLOUDFLARE: Final = "https://api.cloudflare.com/client/v4"
 DEFAULT_THRESHOLD: Final = 10.0
+DEFAULT_CRON: Final = "*/15 * * * *"
 
 _DAY_S: Final = DAY_MS // 1000
 _YEAR_S: Final = 365 * _DAY_S
@@ -63,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int = 500
     job_time_limit_s: int = 4 * _DAY_S
     fail_threshold_percent: float = DEFAULT_THRESHOLD
+    cron: str = DEFAULT_CRON  # When ticks are expected; whoever needs it parses it.
     providers: Mapping[str, OAuthProvider] = {}  # Built in and declared, by platform.
     config: Path | None = None
     origins: Mapping[str, str] = {}  # By name, as in the environment.
@@ -116,6 +118,7 @@ def load_settings(
             "CLEARLIFT_JOB_TIME_LIMIT", 4 * _DAY_S, least=1, most=_YEAR_S
         ),
         fail_threshold_percent=sources.percent("CLEARLIFT_FAIL_THRESHOLD", DEFAULT_THRESHOLD),
+        cron=sources.text("CLEARLIFT_CRON", DEFAULT_CRON),
         providers={**_built_in(sources), **_declared(sources, table.table("providers"))},
         config=path,
         origins=sources.origins,

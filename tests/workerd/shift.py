@@ -53,6 +53,7 @@ class Shift(Worker):
                 backend.journal,
                 backend.leases,
                 backend.archive,
+                backend.monitor,
                 backend.queue,
                 inbox,
             ),

@@ -10,7 +10,7 @@ from clearlift_adapters.cli import exits
 from clearlift_adapters.cli.connections import absent
 from clearlift_adapters.cli.options import Command, Flags, moment
 from clearlift_adapters.cli.output import Columns, counted, print_json, print_line, when
-from clearlift_adapters.cli.runs import recorded
+from clearlift_adapters.cli.runs import noted, recorded
 from clearlift_adapters.cli.world import World, open_world
 from clearlift_engine.audit import Violation
 from clearlift_engine.errors import IllegalTransitionError, UnreadableEventError
@@ -108,7 +108,16 @@ async def _audit(flags: Flags, connections: Sequence[str], *, rebuild: bool) -> 
             await _tell(world, connections)
             for connection_id in eventless:
                 print_line(f"{connection_id} has no events yet")
+        began_at = world.clock.now()
         report = await replay(world.backend.archive, connection_ids=connections or None)
+    if not connections:
+        await noted(
+            flags,
+            "replay",
+            began_at,
+            exits.VIOLATED if report.violations else exits.DONE,
+            _brief(report),
+        )
     if report.omitted:
         flags.log.note("warning", "there are more violations than shown", omitted=report.omitted)
     if flags.json:
@@ -117,6 +126,15 @@ async def _audit(flags: Flags, connections: Sequence[str], *, rebuild: bool) -> 
     else:
         _print(report)
     return exits.VIOLATED if report.violations else exits.DONE
+
+
+def _brief(report: ReplayReport) -> dict[str, object]:
+    return {
+        "connections": report.connections,
+        "events": report.events,
+        "violations": len(report.violations) + report.omitted,
+        "digest": report.digest,
+    }
 
 
 def _print(report: ReplayReport) -> None:

@@ -8,7 +8,8 @@ from typing import Final
 import msgspec
 
 from clearlift_adapters.cli import exits
-from clearlift_adapters.cli.world import World
+from clearlift_adapters.cli.options import Flags
+from clearlift_adapters.cli.world import World, open_world
 from clearlift_adapters.ids import new_id
 from clearlift_engine.errors import CronWorkerError
 
@@ -52,3 +53,20 @@ async def recorded(world: World, command: str) -> AsyncGenerator[RunRow]:
             await finish()
         raise
     await finish()
+
+
+async def noted(flags: Flags, command: str, began_at: int, code: int, report: object) -> None:
+    """Record a run that only reads, once it is over; where that cannot be written, it is not.
+
+    Whoever audits a copy, or may read only, gets the result all the same.
+    """
+    try:
+        async with open_world(flags, "rw") as world:
+            journal, run_id = world.backend.journal, new_id()
+            await journal.begin(run_id, command, now_ms=began_at)
+            outcome = _OUTCOMES.get(code, "failed")
+            encoded = msgspec.json.encode(report)
+            now_ms = world.clock.now()
+            await journal.finish(run_id, now_ms=now_ms, outcome=outcome, report=encoded)
+    except CronWorkerError as exc:
+        flags.log.note("info", "the audit is not recorded", why=str(exc))

@@ -5,6 +5,7 @@ anything, so each is a transaction.
 """
 
 from clearlift_adapters.stores.memory.archive import MemoryArchive
+from clearlift_adapters.stores.memory.monitor import MemoryMonitor
 from clearlift_adapters.stores.memory.operation import (
     MemoryJournal,
     MemoryLeases,
@@ -21,6 +22,7 @@ __all__ = [
     "MemoryDatabase",
     "MemoryJournal",
     "MemoryLeases",
+    "MemoryMonitor",
     "MemoryStore",
     "MemorySurvey",
     "MemoryVault",

@@ -1,0 +1,44 @@
+"""Looks at everything once, for all commands that show or judge the worker's state."""
+
+from clearlift_adapters.cli.schedule import expected, next_after
+from clearlift_adapters.cli.world import World
+from clearlift_engine.errors import ConfigurationError, UnavailableError
+from clearlift_engine.overview import RUNS_MAX, WORST_MAX, Overview
+from clearlift_engine.policy import DAY_MS
+from clearlift_engine.ports import Depth
+
+
+async def look(world: World) -> Overview:
+    """Return the facts of this moment; a queue that does not answer is left out.
+
+    Ticks are expected from the first run on: before that nobody had a schedule.
+
+    Raises:
+        ConfigurationError: CLEARLIFT_CRON is no schedule.
+        UnavailableError: the database does not answer.
+    """
+    monitor, settings, now_ms = world.backend.monitor, world.settings, world.clock.now()
+    # One after another: each is a question to one database, and is cheap but for the first.
+    crowds = await monitor.crowds(now_ms=now_ms, job_limit_ms=settings.schedule.job_limit_ms)
+    runs = await monitor.runs(since_ms=now_ms - DAY_MS, limit=RUNS_MAX)
+    since_ms = min((run.started_at for run in runs if run.command == "tick"), default=now_ms)
+    return Overview(
+        at=now_ms,
+        crowds=crowds,
+        backlog=await monitor.backlog(),
+        queue=await depth_of(world),
+        gates=await monitor.gates(),
+        runs=runs,
+        worst=await monitor.worst(limit=WORST_MAX),
+        expected_ticks=expected(settings.cron, after_ms=since_ms, until_ms=now_ms),
+        next_tick_at=next_after(settings.cron, now_ms),
+    )
+
+
+async def depth_of(world: World) -> Depth | None:
+    """Return what the queue holds; None, and a line in the log, if it does not say."""
+    try:
+        return await world.backend.queue.depth()
+    except (UnavailableError, ConfigurationError) as exc:
+        world.log.note("warning", "the queue does not say what it holds", why=str(exc))
+        return None

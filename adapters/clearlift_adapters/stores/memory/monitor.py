@@ -1,0 +1,132 @@
+"""The port Monitor over plain dicts."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import cast
+
+import msgspec
+
+from clearlift_adapters.stores.memory.tables import ConnectionRow, MemoryDatabase, RunRow
+from clearlift_adapters.stores.timestamps import milliseconds
+from clearlift_engine.machine import State
+from clearlift_engine.overview import EXPIRING_MS, Backlog, Crowd, RunFact, Trouble
+from clearlift_engine.pacing import Gate
+from clearlift_engine.stream import Stream
+
+_Kind = tuple[str, State | None, bool, bool]
+
+
+class _Report(msgspec.Struct):
+    due: int = 0
+    refreshed: int = 0
+    jobs_created: int = 0
+    failed: int = 0
+    deferred: int = 0
+    delivered: int = 0
+    duration_ms: int | None = None
+
+
+class MemoryMonitor:
+    """The port Monitor."""
+
+    def __init__(self, db: MemoryDatabase) -> None:
+        self._db = db
+
+    async def crowds(self, *, now_ms: int, job_limit_ms: int) -> Sequence[Crowd]:
+        connections, expired, expiring, stuck = (Counter[_Kind]() for _ in range(4))
+        for row in self._db.connections.values():
+            stream = self._db.stream(row.id)
+            kind = _kind(row, stream)
+            ends = _second(row.expires_at)
+            connections[kind] += 1
+            expired[kind] += row.expires_at is not None and (ends or 0) < now_ms
+            expiring[kind] += ends is not None and now_ms <= ends < now_ms + EXPIRING_MS
+            alive = max(stream.changed_at, _second(row.last_synced_at) or 0)
+            stuck[kind] += row.sync_status == "syncing" and alive <= now_ms - job_limit_ms
+        return [
+            Crowd(*kind, connections[kind], expired[kind], expiring[kind], stuck[kind])
+            for kind in sorted(connections, key=str)
+        ]
+
+    async def crowds_at(self, at_ms: int) -> Sequence[Crowd]:
+        states: dict[str, State] = {}
+        for position in sorted(self._db.outbox):
+            entry = self._db.outbox[position]
+            if entry.occurred_at <= at_ms:
+                states[entry.connection_id] = cast("State", entry.target)
+        counts = Counter[tuple[str, State]]()
+        for connection_id, state in states.items():
+            counts[self._platform(connection_id) or "", state] += 1
+        return [
+            Crowd(platform, state, active=True, needs_reconnect=False, connections=number)
+            for (platform, state), number in sorted(counts.items())
+        ]
+
+    async def backlog(self) -> Backlog:
+        waiting = sorted(
+            (projected.position, projected.stream.changed_at)
+            for projected in self._db.state.values()
+            if projected.stream.state == "job_created"
+        )
+        return Backlog(len(waiting), waiting[0][1] if waiting else None)
+
+    async def runs(self, *, since_ms: int, limit: int) -> Sequence[RunFact]:
+        recent = [run for run in self._db.runs.values() if run.started_at >= since_ms]
+        recent.sort(key=lambda run: (run.started_at, run.id), reverse=True)
+        return [_fact(run) for run in recent[:limit]]
+
+    async def gates(self) -> Sequence[Gate]:
+        return [self._db.gates[name] for name in sorted(self._db.gates)]
+
+    async def worst(self, *, limit: int) -> Sequence[Trouble]:
+        failed = [each for each in self._db.state.values() if each.stream.state == "failed"]
+        failed.sort(
+            key=lambda each: (
+                -each.stream.failures,
+                each.stream.changed_at,
+                each.stream.connection_id.encode(),
+            )
+        )
+        return [self._trouble(each.stream, each.position) for each in failed[:limit]]
+
+    def _trouble(self, stream: Stream, position: int) -> Trouble:
+        row = self._db.connection(stream.connection_id)
+        return Trouble(
+            stream.connection_id,
+            None if row is None else row.platform,
+            None if row is None else row.account_name,
+            stream.failures,
+            stream.changed_at,
+            stream.retry_at,
+            self._db.outbox[position].data,
+        )
+
+    def _platform(self, connection_id: str) -> str | None:
+        row = self._db.connection(connection_id)
+        return None if row is None else row.platform
+
+
+def _kind(row: ConnectionRow, stream: Stream) -> _Kind:
+    dead = stream.state == "failed" and stream.retry_at is None
+    return row.platform, stream.state, row.is_active == 1, dead
+
+
+def _second(raw: object) -> int | None:
+    """Return a time as SQL's unixepoch has it: without its milliseconds."""
+    ms = milliseconds(raw)
+    return None if ms is None else ms // 1000 * 1000
+
+
+def _fact(run: RunRow) -> RunFact:
+    try:
+        report = msgspec.json.decode(run.report or "{}", type=_Report)
+    except msgspec.MsgspecError:
+        report = _Report()
+    return RunFact(
+        run.id,
+        run.command,
+        run.started_at,
+        run.finished_at,
+        run.outcome,
+        *msgspec.structs.astuple(report),
+    )

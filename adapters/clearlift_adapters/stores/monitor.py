@@ -1,0 +1,67 @@
+"""The port Monitor on a SQL database: what operators look at, in a few queries."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from clearlift_adapters.stores.queries import bind, load
+from clearlift_adapters.stores.sql import Database
+from clearlift_engine.overview import EXPIRING_MS, Backlog, Crowd, RunFact, Trouble
+from clearlift_engine.pacing import Gate
+
+_SQL: Final = load("monitor.sql")
+_CROWDS: Final = bind(_SQL, "crowds", "now_ms", "expires_before_ms", "job_horizon_ms")
+_POSITION_AT: Final = bind(_SQL, "position_at", "at_ms")
+_CROWDS_AT: Final = bind(_SQL, "crowds_at", "position")
+_BACKLOG: Final = bind(_SQL, "backlog")
+_RUNS: Final = bind(_SQL, "runs", "since_ms", "limit")
+_GATES: Final = bind(_SQL, "gates")
+_WORST: Final = bind(_SQL, "worst", "limit")
+
+
+class SqlMonitor:
+    """The port Monitor."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def crowds(self, *, now_ms: int, job_limit_ms: int) -> Sequence[Crowd]:
+        rows = await self._db.read(_CROWDS, now_ms, now_ms + EXPIRING_MS, now_ms - job_limit_ms)
+        return [
+            Crowd(platform, state, bool(active), bool(needs_reconnect), *map(_number, counts))
+            for platform, state, active, needs_reconnect, *counts in rows
+        ]
+
+    async def crowds_at(self, at_ms: int) -> Sequence[Crowd]:
+        [(position,)] = await self._db.read(_POSITION_AT, at_ms)
+        rows = await self._db.read(_CROWDS_AT, position)
+        return [
+            Crowd(
+                platform,
+                state,
+                active=True,
+                needs_reconnect=False,
+                connections=_number(connections),
+            )
+            for platform, state, connections in rows
+            if state is not None  # It began later.
+        ]
+
+    async def backlog(self) -> Backlog:
+        [(jobs, oldest_at)] = await self._db.read(_BACKLOG)
+        return Backlog(_number(jobs), oldest_at)
+
+    async def runs(self, *, since_ms: int, limit: int) -> Sequence[RunFact]:
+        return [RunFact(*row) for row in await self._db.read(_RUNS, since_ms, limit)]
+
+    async def gates(self) -> Sequence[Gate]:
+        return [msgspec.json.decode(row[0], type=Gate) for row in await self._db.read(_GATES)]
+
+    async def worst(self, *, limit: int) -> Sequence[Trouble]:
+        return [Trouble(*row) for row in await self._db.read(_WORST, limit)]
+
+
+def _number(value: float | None) -> int:
+    """Return a count; the sum of no numbers is NULL, and D1 sends every number as a float."""
+    return int(value or 0)

@@ -1,0 +1,101 @@
+-- What status, metrics and reports read; see engine/clearlift_engine/overview.py. Times are ms.
+-- Each of these looks at every connection once at the most, and never at the whole log.
+
+-- name: crowds
+SELECT
+  substr(CAST(c.platform AS TEXT), 1, 64) AS platform,
+  s.state,
+  c.is_active = 1 AS active,
+  s.state = 'failed' AND s.retry_at IS NULL AS needs_reconnect,
+  count(*) AS connections,
+  sum(c.expires_at IS NOT NULL AND c.expires_ms < :now_ms) AS expired,
+  sum(c.expires_ms >= :now_ms AND c.expires_ms < :expires_before_ms) AS expiring,
+  sum(
+    c.sync_status = 'syncing'
+    AND max(coalesce(s.changed_at, 0), coalesce(c.synced_ms, 0)) <= :job_horizon_ms
+  ) AS stuck
+FROM (
+  SELECT
+    id, platform, is_active, sync_status, expires_at,
+    coalesce(unixepoch(iif(expires_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', expires_at, NULL)), 0) * 1000 AS expires_ms,
+    unixepoch(iif(last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', last_synced_at, NULL)) * 1000 AS synced_ms
+  FROM platform_connections
+) AS c
+LEFT JOIN connection_state AS s ON s.connection_id = c.id
+GROUP BY 1, 2, 3, 4
+ORDER BY 1, 2, 3, 4;
+
+-- name: position_at
+-- The last row that is not later than a moment. Times grow with positions, but for what clocks differ,
+-- so it is searched by halves.
+WITH RECURSIVE search(low, high) AS (
+  SELECT 0, coalesce((SELECT max(position) FROM outbox), 0)
+  UNION ALL
+  SELECT
+    iif(o.occurred_at <= :at_ms, o.position, s.low),
+    iif(o.occurred_at <= :at_ms, s.high, o.position - 1)
+  FROM search AS s
+  JOIN outbox AS o ON o.position = (s.low + s.high + 1) / 2
+  WHERE s.low < s.high
+)
+SELECT low AS position FROM search WHERE low = high;
+
+-- name: crowds_at
+-- A stream that has not moved since is where its projection is; of another, its row of then is looked up.
+SELECT
+  substr(CAST(coalesce(c.platform, '') AS TEXT), 1, 64) AS platform,
+  iif(
+    s.position <= :position, s.state,
+    (
+      SELECT o.target FROM outbox AS o
+      WHERE o.connection_id = s.connection_id AND o.position <= :position
+      ORDER BY o.version DESC LIMIT 1
+    )
+  ) AS state,
+  count(*) AS connections
+FROM connection_state AS s
+LEFT JOIN platform_connections AS c ON c.id = s.connection_id
+GROUP BY 1, 2
+ORDER BY 1, 2;
+
+-- name: backlog
+SELECT
+  count(*) AS jobs,
+  (
+    SELECT s.changed_at FROM connection_state AS s
+    WHERE s.state = 'job_created' ORDER BY s.position LIMIT 1
+  ) AS oldest_at
+FROM connection_state WHERE state = 'job_created';
+
+-- name: runs
+SELECT
+  id, command, started_at, finished_at, outcome,
+  coalesce(report ->> '$.due', 0), coalesce(report ->> '$.refreshed', 0),
+  coalesce(report ->> '$.jobs_created', 0), coalesce(report ->> '$.failed', 0),
+  coalesce(report ->> '$.deferred', 0), coalesce(report ->> '$.delivered', 0),
+  report ->> '$.duration_ms'
+FROM (
+  SELECT id, command, started_at, finished_at, outcome, iif(json_valid(report), report, '{}') AS report
+  FROM runs
+  WHERE started_at >= :since_ms
+  ORDER BY started_at DESC, id DESC
+  LIMIT :limit
+);
+
+-- name: gates
+SELECT gate FROM provider_gates ORDER BY provider;
+
+-- name: worst
+SELECT
+  s.connection_id, substr(CAST(c.platform AS TEXT), 1, 64) AS platform,
+  substr(CAST(c.account_name AS TEXT), 1, 256) AS account_name,
+  s.failures, s.changed_at, s.retry_at, o.data
+FROM (
+  SELECT connection_id, failures, changed_at, retry_at, position FROM connection_state
+  WHERE state = 'failed'
+  ORDER BY failures DESC, changed_at, connection_id
+  LIMIT :limit
+) AS s
+JOIN outbox AS o ON o.position = s.position
+LEFT JOIN platform_connections AS c ON c.id = s.connection_id
+ORDER BY s.failures DESC, s.changed_at, s.connection_id;
