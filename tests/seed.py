@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from clearlift_adapters.stores.memory import ConnectionRow, JobTableRow, MemoryDatabase
+from clearlift_adapters.stores.memory import ConnectionRow, JobTableRow, MemoryDatabase, SealRow
 
 Value = str | int | float | bytes | None
 Row = dict[str, Any]
@@ -82,6 +82,11 @@ class Seed:
         row: dict[str, Value] = {"connection_id": connection_id, "sync_interval": seconds}
         self._tables.insert("connection_settings", row)
 
+    def rename(self, connection_id: str, ciphertexts: str, known_as: str) -> None:
+        """Say, as `keys rotate` does, that a pair of ciphertexts is another one, encrypted anew."""
+        row = {"connection_id": connection_id, "ciphertexts": ciphertexts, "known_as": known_as}
+        self._tables.insert("credential_seals", row)
+
     def tear_out(self, *positions: int) -> None:
         """Remove rows of the log, as only somebody can who goes past every lock."""
         for position in positions:
@@ -111,6 +116,8 @@ class MemoryTables:
                 self._db.connect(ConnectionRow(**columns))
             case "connection_settings":
                 self._db.settings[columns["connection_id"]] = columns["sync_interval"]
+            case "credential_seals":
+                self._db.seals[columns["connection_id"]] = SealRow(**columns)
             case _:
                 self._db.jobs[columns["id"]] = JobTableRow(**columns)
 
@@ -140,6 +147,7 @@ class MemoryTables:
             "runs": lambda: _plain(self._db.runs),
             "leases": lambda: _plain(self._db.leases),
             "queue_messages": lambda: _plain(self._db.queue),
+            "credential_seals": lambda: _plain(self._db.seals),
         }
         return sorted(read[table](), key=lambda row: next(iter(row.values())))
 

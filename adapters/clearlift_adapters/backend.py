@@ -19,6 +19,7 @@ from clearlift_adapters.queues.sqlite import SqliteQueue
 from clearlift_adapters.stores.archive import SqliteArchive
 from clearlift_adapters.stores.connections import SqliteConnections
 from clearlift_adapters.stores.database import Mode, SqliteDatabase
+from clearlift_adapters.stores.keyring import SqliteKeyring
 from clearlift_adapters.stores.monitor import SqlMonitor
 from clearlift_adapters.stores.operation import (
     SqliteJournal,
@@ -81,6 +82,7 @@ class Backend:
     archive: Archive
     monitor: Monitor
     connections: SqliteConnections
+    keyring: SqliteKeyring
     queue: Queue
 
     @property
@@ -140,6 +142,7 @@ async def open_backend(
             archive,
             SqlMonitor(db),
             SqliteConnections(db),
+            SqliteKeyring(db),
             _queue(queue, database, db, api),
         )
 

@@ -25,6 +25,7 @@ from clearlift_adapters.credentials import (
     MalformedFieldError,
     UndecryptableFieldError,
 )
+from clearlift_adapters.seals import SealKeys
 from clearlift_engine.errors import ConfigurationError
 
 KEY_BYTES: Final = 32
@@ -42,9 +43,11 @@ class FieldCipher:
         Raises:
             ConfigurationError: one of them is not base64 of 32 bytes; it names the setting only.
         """
-        self._sealing = AESGCM(_key(key, "ENCRYPTION_KEY"))
-        previous = [AESGCM(_key(text, "ENCRYPTION_KEY_PREVIOUS")) for text in previous_keys]
-        self._opening = (self._sealing, *previous)
+        keys = [_key(key, "ENCRYPTION_KEY")]
+        keys += [_key(text, "ENCRYPTION_KEY_PREVIOUS") for text in previous_keys]
+        self._opening = [AESGCM(raw) for raw in keys]
+        self._sealing = self._opening[0]
+        self.seals = SealKeys(keys)
 
     def __repr__(self) -> str:
         return f"FieldCipher({len(self._opening)} keys)"
@@ -63,6 +66,18 @@ class FieldCipher:
             MalformedFieldError: it is not of the form above, or its plaintext is not text.
             UndecryptableFieldError: none of the keys opens it.
         """
+        return self._opened(field, connection_id, column)[0]
+
+    def renewed(self, field: str | bytes, *, connection_id: str, column: Column) -> str | None:
+        """Return `field` encrypted under ENCRYPTION_KEY; None if that is how it is.
+
+        Raises:
+            MalformedFieldError, UndecryptableFieldError: as `open` does.
+        """
+        text, key = self._opened(field, connection_id, column)
+        return None if key is self._sealing else self.seal(text)
+
+    def _opened(self, field: str | bytes, connection_id: str, column: Column) -> tuple[str, AESGCM]:
         parts = _parts(field)
         if parts is None:
             raise MalformedFieldError(connection_id, column, "is malformed")
@@ -75,7 +90,7 @@ class FieldCipher:
             text = _text(plaintext)
             if text is None:
                 raise MalformedFieldError(connection_id, column, "is malformed inside")
-            return text
+            return text, key
         raise UndecryptableFieldError(connection_id, column)
 
 

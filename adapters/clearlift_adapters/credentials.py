@@ -6,7 +6,9 @@ hold bytes that are no text; they are carried unchanged, for a compare-and-set m
 """
 
 from hashlib import sha256
-from typing import Literal
+from typing import Final, Literal, NamedTuple
+
+import msgspec
 
 from clearlift_adapters.redacted import Redacted
 from clearlift_engine.errors import CronWorkerError
@@ -15,6 +17,24 @@ from clearlift_engine.ports import SealedCredentials
 Column = Literal["credentials_encrypted", "refresh_token_encrypted"]
 Stored = str | bytes | None
 
+IV_CHARS: Final = 16  # How an encrypted field begins: its iv in base64, which is never used twice.
+
+
+class Seal(msgspec.Struct, frozen=True, array_like=True):
+    """A proof, for who has the key, that a ciphertext belongs to a column of a connection."""
+
+    connection_id: str
+    column: Column
+    seal: str
+
+
+class Placed(NamedTuple):
+    """An encrypted column, what it holds, and whether that stands in another place as well."""
+
+    column: Column
+    field: Stored
+    copied: bool
+
 
 class StoredCredentials(Redacted, frozen=True):
     """What `platform_connections` held when it was read, ciphertexts as they stood there."""
@@ -22,15 +42,35 @@ class StoredCredentials(Redacted, frozen=True):
     connection_id: str
     access: Stored  # credentials_encrypted
     refresh: Stored  # refresh_token_encrypted
+    reencrypted: str | None = None  # The pair that `keys rotate` wrote last, by `ciphertexts`,
+    known_as: str | None = None  # and the fingerprint of the credentials that are in it.
+    access_copied: bool = False  # It stands in another connection or column, too.
+    refresh_copied: bool = False
+    seals: tuple[Seal, ...] = ()  # All there are of ciphertexts that begin like one of these.
 
     @property
-    def fingerprint(self) -> str:
+    def ciphertexts(self) -> str:
         """Return a name for this pair of ciphertexts: equal if and only if both are.
 
         Each column is hashed behind its type and its length, so that no two pairs run together.
         """
         digest = sha256(b"".join(_framed(column) for column in (self.access, self.refresh)))
         return f"sha256:{digest.hexdigest()[:32]}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the name of the credentials: it stays when they are only encrypted anew."""
+        ciphertexts = self.ciphertexts
+        known_as = self.known_as if self.reencrypted == ciphertexts else None
+        return known_as or ciphertexts
+
+    @property
+    def columns(self) -> tuple[Placed, Placed]:
+        """Return both columns."""
+        return (
+            Placed("credentials_encrypted", self.access, self.access_copied),
+            Placed("refresh_token_encrypted", self.refresh, self.refresh_copied),
+        )
 
     def __repr__(self) -> str:
         return f"StoredCredentials({self.connection_id!r}, {self.fingerprint})"
@@ -45,6 +85,8 @@ class StoredTokens(Redacted, frozen=True):
     expires_at: int | None  # Of the access token, ms; None: it does not expire.
     rotated: bool  # The refresh token is another one than before.
     refresh_expires_at: int | None = None  # Of the refresh token, ms, where the provider says it.
+    access_seal: str | None = None  # None: not sealed.
+    refresh_seal: str | None = None  # Of the refresh token that will be there: new or left.
 
     @property
     def connection_id(self) -> str:
@@ -52,7 +94,18 @@ class StoredTokens(Redacted, frozen=True):
 
     @property
     def replaced_fingerprint(self) -> str:
-        return self.replaces.fingerprint
+        return self.replaces.ciphertexts
+
+    @property
+    def refresh_after(self) -> Stored:
+        """Return what refresh_token_encrypted will hold."""
+        return self.replaces.refresh if self.refresh is None else self.refresh
+
+    def fit(self, stored: SealedCredentials) -> bool:
+        """Return whether `stored` holds the very ciphertexts that these replace."""
+        assert isinstance(stored, StoredCredentials), "credentials come from our own stores"
+        old = self.replaces
+        return (stored.access, stored.refresh) == (old.access, old.refresh)
 
     def are_in(self, stored: SealedCredentials) -> bool:
         """Return whether `stored` holds these very tokens; no two encryptions are the same."""
@@ -80,6 +133,25 @@ class UndecryptableFieldError(FieldError):
 
     def __init__(self, connection_id: str, column: Column) -> None:
         super().__init__(connection_id, column, "opens with none of our keys")
+
+
+class CopiedFieldError(FieldError):
+    """It opens, and the same ciphertext stands in another connection or column, too."""
+
+    def __init__(self, connection_id: str, column: Column) -> None:
+        super().__init__(connection_id, column, "is a copy of what stands in another place")
+
+
+class MisplacedFieldError(FieldError):
+    """It opens, and a seal of ours says that it belongs to another connection or column."""
+
+    def __init__(self, connection_id: str, column: Column) -> None:
+        super().__init__(connection_id, column, "was written for another place")
+
+
+def iv_of(field: Stored) -> str | None:
+    """Return how a ciphertext begins, by which seals and copies are found."""
+    return field[:IV_CHARS] if isinstance(field, str) and field else None
 
 
 def _framed(column: Stored) -> bytes:

@@ -44,6 +44,8 @@ class _Kept(msgspec.Struct, frozen=True):
     refresh: str | None
     expires_at: int | None
     rotated: bool
+    access_seal: str | None = None  # Files of an older version have none.
+    refresh_seal: str | None = None
 
 
 class FileRescue:
@@ -108,6 +110,8 @@ def _kept(tokens: StoredTokens) -> _Kept:
         tokens.refresh,
         tokens.expires_at,
         tokens.rotated,
+        tokens.access_seal,
+        tokens.refresh_seal,
     )
 
 
@@ -117,7 +121,15 @@ def _tokens(kept: _Kept) -> StoredTokens:
         for column in (kept.old_access, kept.old_refresh)
     )
     replaces = StoredCredentials(kept.connection_id, access, refresh)
-    return StoredTokens(replaces, kept.access, kept.refresh, kept.expires_at, kept.rotated)
+    return StoredTokens(
+        replaces,
+        kept.access,
+        kept.refresh,
+        kept.expires_at,
+        kept.rotated,
+        access_seal=kept.access_seal,
+        refresh_seal=kept.refresh_seal,
+    )
 
 
 def _write(file: Path, content: bytes) -> None:

@@ -112,7 +112,7 @@ class Committer:
         """Return the tokens as they can be stored over what is there; None if nothing has to be."""
         if tokens.are_in(stored):
             return None
-        if stored.fingerprint == tokens.replaced_fingerprint:
+        if tokens.fit(stored):
             return tokens
         return self._run.ports.refresher.rebase(platform, tokens, stored)
 

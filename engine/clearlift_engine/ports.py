@@ -59,8 +59,10 @@ class SealedTokens(Protocol):
     def connection_id(self) -> str: ...
 
     @property
-    def replaced_fingerprint(self) -> str:
-        """Say which credentials were sent; only over these are the new tokens stored."""
+    def replaced_fingerprint(self) -> str: ...
+
+    def fit(self, stored: SealedCredentials) -> bool:
+        """Return whether `stored` is what was sent; they are stored over nothing else."""
         ...
 
     def are_in(self, stored: SealedCredentials) -> bool:
@@ -74,8 +76,7 @@ class SealedTokens(Protocol):
     def refresh_expires_at(self) -> int | None: ...
 
     @property
-    def rotated(self) -> bool:
-        """Whether the refresh token is another one than before."""
+    def rotated(self) -> bool:  # The refresh token is another one than before.
         ...
 
 

@@ -65,7 +65,7 @@ class Watchman:
 
     def _check_verdict(self, conn: ConnectionRow, data: Mapping[str, Any]) -> None:
         """Nobody is told to reconnect whose grant is good."""
-        sent = stored(conn)
+        sent = stored(self._world.db, conn)
         token = sent_token(conn.platform, sent)
         if not isinstance(token, str) or sent.fingerprint != data["credentials"]:
             return

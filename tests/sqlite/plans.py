@@ -16,6 +16,7 @@ _DUE_INDEX: Final = "c USING INDEX clearlift_connections_by_last_synced"
 _OPEN_JOBS: Final = "j USING INDEX clearlift_open_jobs (connection_id=?)"
 _STREAM: Final = "s USING PRIMARY KEY (connection_id=?)"
 _VERSION: Final = "sqlite_autoindex_outbox_1 (connection_id=? AND version=?)"
+_SEALS: Final = "k USING PRIMARY KEY (connection_id=?)"
 _EVERYTHING: Final = "replay reads every row there is, once"
 _PARTIAL: Final = "the index holds only what is looked for"
 
@@ -38,8 +39,10 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
             ),
         ),
         "future": Expected((f"{_DUE_INDEX} (<expr>>?)",)),
-        "dead": Expected(("connection_state_dead (connection_id>?)", _CONNECTION_BY_ID)),
-        "candidates": Expected(("c USING INTEGER PRIMARY KEY (rowid=?)", _OPEN_JOBS, _STREAM)),
+        "dead": Expected(("connection_state_dead (connection_id>?)", _CONNECTION_BY_ID, _SEALS)),
+        "candidates": Expected(
+            ("c USING INTEGER PRIMARY KEY (rowid=?)", _OPEN_JOBS, _STREAM, _SEALS)
+        ),
         "refs": Expected((_CONNECTION_BY_ID,)),
         "waiting": Expected(
             ("o USING INTEGER PRIMARY KEY (rowid=?)",),
@@ -55,6 +58,7 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
         "mark_failed": Expected((_CONNECTION_BY_ID, _VERSION)),
         "clear_failed": Expected((_CONNECTION_BY_ID, _VERSION)),
         "store_tokens": Expected((_CONNECTION_BY_ID, _STREAM)),
+        "seal_tokens": Expected((_CONNECTION_BY_ID,)),
         "enqueue": Expected((_VERSION,)),
         "ahead": Expected((_STREAM, "outbox_1 (connection_id=? AND version>?)")),
         "behind": Expected(
@@ -68,11 +72,25 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
     },
     "operation.sql": {
         "all_refs": Expected(("platform_connections USING INTEGER PRIMARY KEY (rowid>?)",)),
-        "credentials": Expected((_CONNECTION_BY_ID,)),
+        "credentials": Expected(
+            (
+                _CONNECTION_BY_ID,
+                _SEALS,
+                "o USING INDEX clearlift_access_by_iv (<expr>=?)",
+                "o USING INDEX clearlift_refresh_by_iv (<expr>=?)",
+                "a USING INDEX credential_seals_access (access_iv=?)",
+                "b USING INDEX credential_seals_refresh (refresh_iv=?)",
+            )
+        ),
         "sample": Expected(scans={"c": "the newest will do: it stops after a few"}),
         "begin_run": Expected(),
         "finish_run": Expected(("sqlite_autoindex_runs_1 (id=?)",)),
         "hold_lease": Expected(),
+    },
+    "keys.sql": {
+        "ids": Expected(("platform_connections_1 (id>?)",)),
+        "rename": Expected((_CONNECTION_BY_ID,)),
+        "reencrypt": Expected((_CONNECTION_BY_ID,)),
     },
     "connections.sql": {
         "add_organization": Expected(),

@@ -16,7 +16,7 @@ import click
 from clearlift_adapters.cli.exits import guarded
 from clearlift_adapters.cli.options import Flags, Group
 
-_COMMANDS: Final = ("migrate", "tick", "relay", "replay", "connections", "queue", "demo")
+_COMMANDS: Final = ("migrate", "tick", "relay", "replay", "connections", "queue", "keys", "demo")
 
 
 class LazyCommands(Group):

@@ -116,6 +116,9 @@ class HttpTokenRefresher:
             token = self._token(provider, credentials)
             if isinstance(token, Refused):
                 return token
+            misplaced = self._loaded_cipher().seals.misplaced(credentials)
+            if misplaced is not None:
+                return _unusable(f"{misplaced.column} {misplaced.reason}")
             exchange = self._loaded_exchange()
         except ConfigurationError as exc:
             return _misconfigured(str(exc))
@@ -137,7 +140,8 @@ class HttpTokenRefresher:
             return tokens  # Nobody can tell without the key: they are kept for who can.
         if isinstance(sent, Refused) or sent != now:
             return None
-        return msgspec.structs.replace(tokens, replaces=stored)
+        seal = self._refresh_seal(stored, tokens.refresh)
+        return msgspec.structs.replace(tokens, replaces=stored, refresh_seal=seal)
 
     def prepare(self) -> None:
         """Load what the first request needs, so that no request waits for it past its slot."""
@@ -232,10 +236,12 @@ class HttpTokenRefresher:
             and granted.refresh_token is not None
             and granted.refresh_token != sent
         )
+        access = cipher.seal(granted.access_token)
+        refresh = cipher.seal(granted.refresh_token or "") if rotated else None
         return StoredTokens(
             replaces=credentials,
-            access=cipher.seal(granted.access_token),
-            refresh=cipher.seal(granted.refresh_token or "") if rotated else None,
+            access=access,
+            refresh=refresh,
             expires_at=None if lifetime_s is None else asked_at + lifetime_s * 1000,
             rotated=rotated,
             refresh_expires_at=(
@@ -243,6 +249,19 @@ class HttpTokenRefresher:
                 if granted.refresh_expires_in_s is None
                 else asked_at + granted.refresh_expires_in_s * 1000
             ),
+            access_seal=cipher.seals.seal(
+                access, connection_id=credentials.connection_id, column="credentials_encrypted"
+            ),
+            refresh_seal=self._refresh_seal(credentials, refresh),
+        )
+
+    def _refresh_seal(self, credentials: StoredCredentials, new: str | None) -> str | None:
+        """Return the seal of the refresh token that will be there, if one will."""
+        field = new or credentials.refresh
+        if not isinstance(field, str) or not field:
+            return None
+        return self._loaded_cipher().seals.seal(
+            field, connection_id=credentials.connection_id, column="refresh_token_encrypted"
         )
 
     def _loaded_cipher(self) -> "FieldCipher":

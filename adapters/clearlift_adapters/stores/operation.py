@@ -7,6 +7,7 @@ import msgspec
 
 from clearlift_adapters.credentials import StoredCredentials
 from clearlift_adapters.stores.queries import bind, load
+from clearlift_adapters.stores.rows import credentials_in
 from clearlift_adapters.stores.sql import Database
 
 _SQL: Final = load("operation.sql")
@@ -36,7 +37,7 @@ class SqliteVault:
 
     async def credentials(self, connection_ids: Sequence[str]) -> Sequence[StoredCredentials]:
         ids = msgspec.json.encode(connection_ids).decode()
-        return [StoredCredentials(*row) for row in await self._db.read(_CREDENTIALS, ids)]
+        return [credentials_in(row) for row in await self._db.read(_CREDENTIALS, ids)]
 
     async def sample(self, limit: int) -> Sequence[StoredCredentials]:
         return [StoredCredentials(*row) for row in await self._db.read(_SAMPLE, limit)]

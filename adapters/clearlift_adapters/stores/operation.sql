@@ -4,11 +4,54 @@
 SELECT rowid AS ref FROM platform_connections WHERE rowid > :after ORDER BY rowid LIMIT :limit;
 
 -- name: credentials
+-- With all that tells whether a ciphertext is in its place: where else it stands, and what is sealed of those
+-- that begin like it. More than a few of these are nobody's but a forger's.
 SELECT
   c.id, substr(c.credentials_encrypted, 1, 65536) AS access,
-  substr(c.refresh_token_encrypted, 1, 65536) AS refresh
+  substr(c.refresh_token_encrypted, 1, 65536) AS refresh,
+  k.ciphertexts, k.known_as,
+  EXISTS (
+    SELECT 1 FROM platform_connections AS o
+    WHERE o.credentials_encrypted IS NOT NULL
+      AND substr(o.credentials_encrypted, 1, 16) = substr(c.credentials_encrypted, 1, 16)
+      AND o.credentials_encrypted = c.credentials_encrypted
+      AND o.rowid <> c.rowid
+  ) OR EXISTS (
+    SELECT 1 FROM platform_connections AS o
+    WHERE o.refresh_token_encrypted IS NOT NULL
+      AND substr(o.refresh_token_encrypted, 1, 16) = substr(c.credentials_encrypted, 1, 16)
+      AND o.refresh_token_encrypted = c.credentials_encrypted
+  ) AS access_copied,
+  EXISTS (
+    SELECT 1 FROM platform_connections AS o
+    WHERE o.refresh_token_encrypted IS NOT NULL
+      AND substr(o.refresh_token_encrypted, 1, 16) = substr(c.refresh_token_encrypted, 1, 16)
+      AND o.refresh_token_encrypted = c.refresh_token_encrypted
+      AND o.rowid <> c.rowid
+  ) OR EXISTS (
+    SELECT 1 FROM platform_connections AS o
+    WHERE o.credentials_encrypted IS NOT NULL
+      AND substr(o.credentials_encrypted, 1, 16) = substr(c.refresh_token_encrypted, 1, 16)
+      AND o.credentials_encrypted = c.refresh_token_encrypted
+  ) AS refresh_copied,
+  (
+    SELECT json_group_array(json_array(connection_id, place, seal))
+    FROM (
+      SELECT a.connection_id, 'credentials_encrypted' AS place, a.access_seal AS seal
+      FROM credential_seals AS a
+      WHERE a.access_iv IS NOT NULL
+        AND a.access_iv IN (substr(c.credentials_encrypted, 1, 16), substr(c.refresh_token_encrypted, 1, 16))
+      UNION ALL
+      SELECT b.connection_id, 'refresh_token_encrypted', b.refresh_seal
+      FROM credential_seals AS b
+      WHERE b.refresh_iv IS NOT NULL
+        AND b.refresh_iv IN (substr(c.credentials_encrypted, 1, 16), substr(c.refresh_token_encrypted, 1, 16))
+      LIMIT 20
+    )
+  ) AS seals
 FROM json_each(:connection_ids) AS r
-CROSS JOIN platform_connections AS c ON c.id = r.value;
+CROSS JOIN platform_connections AS c ON c.id = r.value
+LEFT JOIN credential_seals AS k ON k.connection_id = c.id;
 
 -- name: sample
 SELECT

@@ -1,13 +1,17 @@
-"""Rows of the store's queries, as what they mean to the engine; columns as in store.sql."""
+"""Rows of the store's queries, as what they mean to the engine; columns as in store.sql.
 
+Credentials are the exception that the engine carries and never opens: their rows are made here too.
+"""
+
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from clearlift_adapters.credentials import StoredCredentials
-from clearlift_adapters.stores.sql import Row
-from clearlift_engine.policy import Candidate
-from clearlift_engine.ports import Message, Waiting
+from clearlift_adapters.credentials import Seal, StoredCredentials, StoredTokens, iv_of
+from clearlift_adapters.stores.sql import Row, Value
+from clearlift_engine.policy import Candidate, iso
+from clearlift_engine.ports import Commit, Message, Waiting
 from clearlift_engine.stream import Stream
 
 
@@ -16,6 +20,7 @@ class _MessageOf(msgspec.Struct):
 
 
 _MESSAGE_OF: Final = msgspec.json.Decoder(_MessageOf)
+_SEALS: Final = msgspec.json.Decoder(tuple[Seal, ...])
 
 
 def waiting_in(row: Row) -> Waiting:
@@ -27,6 +32,21 @@ def waiting_in(row: Row) -> Waiting:
         return Waiting(stream, Message(job_id, bytes(_MESSAGE_OF.decode(data).message)))
     except (msgspec.MsgspecError, UnicodeError) as exc:
         return Waiting(stream, Message(job_id, b""), problem=str(exc))
+
+
+def credentials_in(row: Row) -> StoredCredentials:
+    """Return the encrypted tokens of a connection, and what tells whether they are its own."""
+    connection_id, access, refresh, reencrypted, known_as, *copied, seals = row
+    return StoredCredentials(
+        connection_id,
+        access,
+        refresh,
+        reencrypted,
+        known_as,
+        access_copied=bool(copied[0]),
+        refresh_copied=bool(copied[1]),
+        seals=_SEALS.decode(seals),
+    )
 
 
 def candidate_in(row: Row) -> Candidate:
@@ -49,11 +69,14 @@ def candidate_in(row: Row) -> Candidate:
         job_since,
         access,
         refresh,
+        reencrypted,
+        known_as,
         *projected,
         scopes_odd,
     ) = row
     stream = Stream(connection_id, *projected) if projected[0] else Stream(connection_id)
     dead = stream.state == "failed" and stream.retry_at is None
+    held = StoredCredentials(connection_id, access, refresh, reencrypted, known_as)
     return Candidate(
         connection_id,
         organization_id,
@@ -69,9 +92,46 @@ def candidate_in(row: Row) -> Candidate:
         interval_ms,
         job_id,
         job_since if job_id is not None else None,
-        dead
-        and StoredCredentials(connection_id, access, refresh).fingerprint != stream.credentials,
+        dead and held.fingerprint != stream.credentials,
         stream,
         bool(scopes_odd),
         ref,
     )
+
+
+def tokens_of(commits: Sequence[Commit]) -> list[Sequence[Value]]:
+    """Return the rows for `store_tokens`."""
+    return [
+        (
+            tokens.connection_id,
+            tokens.access,
+            tokens.refresh,
+            None if tokens.expires_at is None else iso(tokens.expires_at),
+            tokens.replaces.access,
+            tokens.replaces.refresh,
+            commit.before.hash,
+        )
+        for commit in commits
+        if (tokens := _tokens(commit)) is not None
+    ]
+
+
+def seals_of(commits: Sequence[Commit]) -> list[Sequence[Value]]:
+    """Return the rows for `seal_tokens`: of both columns as they will be."""
+    return [
+        (
+            tokens.connection_id,
+            iv_of(tokens.access),
+            tokens.access_seal,
+            None if tokens.refresh_seal is None else iv_of(tokens.refresh_after),
+            tokens.refresh_seal,
+        )
+        for commit in commits
+        if (tokens := _tokens(commit)) is not None and tokens.access_seal is not None
+    ]
+
+
+def _tokens(commit: Commit) -> StoredTokens | None:
+    tokens = commit.tokens
+    assert tokens is None or isinstance(tokens, StoredTokens), "a store takes our own tokens only"
+    return tokens

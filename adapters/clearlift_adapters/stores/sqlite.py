@@ -10,12 +10,12 @@ import msgspec
 
 from clearlift_adapters.credentials import StoredCredentials, StoredTokens
 from clearlift_adapters.stores.queries import bind, load
-from clearlift_adapters.stores.rows import candidate_in, waiting_in
+from clearlift_adapters.stores.rows import candidate_in, seals_of, tokens_of, waiting_in
 from clearlift_adapters.stores.sql import Database, RefusedError, Row, Step, Value
 from clearlift_engine.decisions import completion
 from clearlift_engine.errors import IllegalTransitionError, UnreadableEventError
 from clearlift_engine.pacing import Gate
-from clearlift_engine.policy import Candidate, Schedule, iso
+from clearlift_engine.policy import Candidate, Schedule
 from clearlift_engine.ports import Appended, Commit, Plan, Waiting
 from clearlift_engine.stream import Entry, Stream
 
@@ -106,6 +106,15 @@ _STORE_TOKENS: Final = bind(
     "old_refresh",
     "seen_hash",
 )
+_SEAL_TOKENS: Final = bind(
+    _SQL,
+    "seal_tokens",
+    "connection_id",
+    "access_iv",
+    "access_seal",
+    "refresh_iv",
+    "refresh_seal",
+)
 _ENQUEUE: Final = bind(
     _SQL, "enqueue", "job_id", "body", "enqueued_at", "connection_id", "version", "hash"
 )
@@ -175,8 +184,8 @@ class SqliteStore:
         """
         found: list[Row] = []
         while page and len(found) < limit:
-            for connection_id, ref, platform, dead, access, refresh, expiring in page:
-                if StoredCredentials(connection_id, access, refresh).fingerprint != dead:
+            for connection_id, ref, platform, dead, *stored, expiring in page:
+                if StoredCredentials(connection_id, *stored).fingerprint != dead:
                     found.append((ref, platform if expiring else None, 0, 0))
             if len(page) < _DEAD_PAGE:
                 break
@@ -294,7 +303,8 @@ def _steps(commits: Sequence[Commit], gate: Gate | None, moved_by: str) -> list[
     moves = [] if gate is None else [(gate.provider, gate.version, moved_by, _json(gate))]
     return [
         (_MOVE_GATE, moves),
-        (_STORE_TOKENS, [_tokens(each) for each in commits if each.tokens is not None]),
+        (_STORE_TOKENS, tokens_of(commits)),
+        (_SEAL_TOKENS, seals_of(commits)),
         (_APPEND_ENTRY, _entries(commits, gate, moved_by)),
         *_explained(commits),
         (_PROJECT, [_columns(commit.after) for commit in commits if commit.drafts]),
@@ -344,22 +354,6 @@ def _explained(commits: Sequence[Commit]) -> list[Step]:
         (_CLEAR_FAILED, cleared),
         (_ENQUEUE, queued),
     ]
-
-
-def _tokens(commit: Commit) -> Sequence[Value]:
-    tokens = commit.tokens
-    assert isinstance(tokens, StoredTokens), "a store takes tokens sealed by its own adapters"
-    old = tokens.replaces
-    expires_at = None if tokens.expires_at is None else iso(tokens.expires_at)
-    return (
-        old.connection_id,
-        tokens.access,
-        tokens.refresh,
-        expires_at,
-        old.access,
-        old.refresh,
-        commit.before.hash,
-    )
 
 
 def _json(value: object) -> str:

@@ -90,12 +90,13 @@ LIMIT :limit;
 SELECT
   s.connection_id, c.rowid AS ref, c.platform, s.credentials,
   substr(c.credentials_encrypted, 1, 65536) AS access,
-  substr(c.refresh_token_encrypted, 1, 65536) AS refresh,
+  substr(c.refresh_token_encrypted, 1, 65536) AS refresh, k.ciphertexts, k.known_as,
   c.expires_at IS NOT NULL AND coalesce(
     CAST(round((julianday(iif(c.expires_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.expires_at, NULL)) - 2440587.5) * 86400000) AS INTEGER), 0
   ) < :refresh_before_ms AS expiring
 FROM connection_state AS s
 JOIN platform_connections AS c ON c.id = s.connection_id
+LEFT JOIN credential_seals AS k ON k.connection_id = s.connection_id
 WHERE s.state = 'failed' AND s.retry_at IS NULL AND s.connection_id > :after AND c.is_active = 1
 ORDER BY s.connection_id
 LIMIT :limit;
@@ -115,6 +116,8 @@ SELECT
   max(coalesce(unixepoch(iif(j.created_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', j.created_at, NULL)), 0), coalesce(unixepoch(iif(j.started_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', j.started_at, NULL)), 0)) * 1000 AS open_job_since,
   iif(s.state = 'failed' AND s.retry_at IS NULL, substr(c.credentials_encrypted, 1, 65536), NULL) AS access,
   iif(s.state = 'failed' AND s.retry_at IS NULL, substr(c.refresh_token_encrypted, 1, 65536), NULL) AS refresh,
+  iif(s.state = 'failed' AND s.retry_at IS NULL, (SELECT k.ciphertexts FROM credential_seals AS k WHERE k.connection_id = c.id), NULL) AS reencrypted,
+  iif(s.state = 'failed' AND s.retry_at IS NULL, (SELECT k.known_as FROM credential_seals AS k WHERE k.connection_id = c.id), NULL) AS known_as,
   s.state, s.version, s.hash, s.changed_at, s.job_id, s.lease_until, s.retry_at, s.failures,
   s.credentials, s.in_doubt,
   c.scopes IS NOT NULL AND NOT json_valid(c.scopes) AS scopes_odd
@@ -173,6 +176,20 @@ WHERE platform_connections.id = :connection_id
   AND substr(credentials_encrypted, 1, 65536) IS :old_access
   AND substr(refresh_token_encrypted, 1, 65536) IS :old_refresh
   AND (SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id) IS :seen_hash;
+
+-- name: seal_tokens
+-- Only where they are stored by now; its iv tells the new access token from every other.
+INSERT INTO credential_seals (connection_id, access_iv, access_seal, refresh_iv, refresh_seal)
+SELECT :connection_id, :access_iv, :access_seal, :refresh_iv, :refresh_seal
+/* rows */
+WHERE EXISTS (
+    SELECT 1 FROM platform_connections AS c
+    WHERE c.id = :connection_id AND substr(c.credentials_encrypted, 1, 16) = :access_iv
+  )
+ON CONFLICT (connection_id) DO UPDATE SET
+  access_iv = excluded.access_iv, access_seal = excluded.access_seal,
+  refresh_iv = excluded.refresh_iv, refresh_seal = excluded.refresh_seal,
+  ciphertexts = NULL, known_as = NULL;
 
 -- name: append_entry
 -- All rows of one commit carry the same guards, so that all of them go in, or none.

@@ -13,7 +13,12 @@ from clearlift_adapters.stores.memory.operation import (
     MemoryVault,
 )
 from clearlift_adapters.stores.memory.store import MemoryStore
-from clearlift_adapters.stores.memory.tables import ConnectionRow, JobTableRow, MemoryDatabase
+from clearlift_adapters.stores.memory.tables import (
+    ConnectionRow,
+    JobTableRow,
+    MemoryDatabase,
+    SealRow,
+)
 
 __all__ = [
     "ConnectionRow",
@@ -26,4 +31,5 @@ __all__ = [
     "MemoryStore",
     "MemorySurvey",
     "MemoryVault",
+    "SealRow",
 ]

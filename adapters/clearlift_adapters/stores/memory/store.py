@@ -10,13 +10,14 @@ from typing import Final
 
 import msgspec
 
-from clearlift_adapters.credentials import StoredCredentials, StoredTokens
+from clearlift_adapters.credentials import StoredCredentials, StoredTokens, iv_of
 from clearlift_adapters.stores.memory.tables import (
     ConnectionRow,
     JobTableRow,
     MemoryDatabase,
     Projected,
     QueueRow,
+    SealRow,
 )
 from clearlift_adapters.stores.timestamps import milliseconds
 from clearlift_engine.events import JobCreated, decode
@@ -144,7 +145,7 @@ class MemoryStore:
         row = self._db.connection(commit.before.connection_id)
         if row is not None:
             _mark(row, commit)
-            _store(row, commit.tokens)
+            _store(self._db, row, commit.tokens)
         if commit.outgoing is not None:
             self._enqueue(commit.outgoing, commit.after.changed_at)
 
@@ -176,7 +177,7 @@ def candidate(db: MemoryDatabase, ref: int, open_job: JobTableRow | None) -> Can
         interval_ms=None if interval_s is None else interval_s * 1000,
         job_id=None if open_job is None else open_job.id,
         job_since=None if open_job is None else open_job.since,
-        reconnected=dead and stored(row).fingerprint != stream.credentials,
+        reconnected=dead and stored(db, row).fingerprint != stream.credentials,
         stream=stream,
         scopes_odd=row.scopes is not None and not _is_json(row.scopes),
         ref=ref,
@@ -191,9 +192,16 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def stored(row: ConnectionRow) -> StoredCredentials:
+def stored(db: MemoryDatabase, row: ConnectionRow) -> StoredCredentials:
     """Return the encrypted tokens of a connection."""
-    return StoredCredentials(row.id, row.credentials_encrypted, row.refresh_token_encrypted)
+    seals = db.seals.get(row.id)
+    return StoredCredentials(
+        row.id,
+        row.credentials_encrypted,
+        row.refresh_token_encrypted,
+        None if seals is None else seals.ciphertexts,
+        None if seals is None else seals.known_as,
+    )
 
 
 def _in_turn(found: Iterable[Candidate], now_ms: int, margin_ms: int) -> Sequence[_Place]:
@@ -234,13 +242,26 @@ def _is_ours(sync_error: str | None) -> bool:
 def _fits(row: ConnectionRow | None, tokens: SealedTokens) -> bool:
     """Return whether what the tokens replace is there: the user may have reconnected meanwhile."""
     assert isinstance(tokens, StoredTokens), "a store takes tokens sealed by its own adapters"
-    return row is not None and stored(row) == tokens.replaces
+    if row is None:
+        return False
+    return tokens.fit(
+        StoredCredentials(row.id, row.credentials_encrypted, row.refresh_token_encrypted)
+    )
 
 
-def _store(row: ConnectionRow, tokens: SealedTokens | None) -> None:
+def _store(db: MemoryDatabase, row: ConnectionRow, tokens: SealedTokens | None) -> None:
     if not isinstance(tokens, StoredTokens) or not _fits(row, tokens):
         return
     row.credentials_encrypted = tokens.access
     if tokens.refresh is not None:
         row.refresh_token_encrypted = tokens.refresh
     row.expires_at = None if tokens.expires_at is None else iso(tokens.expires_at)
+    if tokens.access_seal is not None:
+        refresh = row.refresh_token_encrypted
+        db.seals[row.id] = SealRow(
+            connection_id=row.id,
+            access_iv=iv_of(tokens.access),
+            access_seal=tokens.access_seal,
+            refresh_iv=None if tokens.refresh_seal is None else iv_of(refresh),
+            refresh_seal=tokens.refresh_seal,
+        )

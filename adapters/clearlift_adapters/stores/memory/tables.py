@@ -87,6 +87,18 @@ class LeaseRow(msgspec.Struct, kw_only=True):
     until: int
 
 
+class SealRow(msgspec.Struct, kw_only=True):
+    """A row of `credential_seals`."""
+
+    connection_id: str
+    access_iv: str | None = None
+    access_seal: str | None = None
+    refresh_iv: str | None = None
+    refresh_seal: str | None = None
+    ciphertexts: str | None = None
+    known_as: str | None = None
+
+
 class QueueRow(msgspec.Struct, kw_only=True):
     """A row of `queue_messages`."""
 
@@ -114,6 +126,7 @@ class MemoryDatabase:
         self.runs: dict[str, RunRow] = {}
         self.leases: dict[str, LeaseRow] = {}
         self.queue: dict[str, QueueRow] = {}
+        self.seals: dict[str, SealRow] = {}
         self.highest_position = 0  # Ever given out.
         self.highest_rowid = 0
         self._rowids: dict[str, int] = {}
