@@ -18,7 +18,7 @@ import msgspec
 from clearlift_adapters.stores.database import statements
 from clearlift_adapters.stores.library import sqlite3
 from clearlift_adapters.stores.queries import Query, bind
-from clearlift_adapters.stores.sql import Database, RefusedError
+from clearlift_adapters.stores.sql import Database, RefusedError, Step
 from clearlift_engine.errors import ConfigurationError
 
 # Wrangler's own table, column for column, so that the two ledgers are one.
@@ -44,6 +44,10 @@ _COLUMNS: Final = bind(_SQL, "columns", "tables")
 MIGRATIONS: Final = files("clearlift_schema").joinpath("migrations")
 _SHARED: Final = "_shared_tables.sql"  # They may be there: the API worker's.
 _NAME: Final = re.compile(r"^\d{4}_\w+\.sql$")
+_ADDED: Final = re.compile(r"^ALTER TABLE (\w+) ADD COLUMN (\w+)", re.MULTILINE)
+_ALTERED: Final = re.compile(r"^ALTER TABLE (\w+)", re.MULTILINE)
+
+Columns = dict[str, set[str]]  # By table.
 
 
 def migration_names(folder: Traversable = MIGRATIONS) -> list[str]:
@@ -73,18 +77,36 @@ async def migrate(db: Database, folder: Traversable = MIGRATIONS) -> Sequence[st
     names = await pending(db, folder)
     await _refuse_strangers(db, folder, names)
     await db.write([(_LEDGER, [()])])
-    applied: list[str] = []
-    for name in names:
-        text = _text(folder, name)
-        steps = [(Query(name, statement), [()]) for statement in statements(text)]
+    return [name for name in names if await _apply(db, folder, name)]
+
+
+async def _apply(db: Database, folder: Traversable, name: str) -> bool:
+    """Apply one file; return False if another process did."""
+    text, there = _text(folder, name), Columns()
+    while True:
         try:
-            await db.write([*steps, (_NOTE, [(name,)])])
+            await db.write(_steps(name, text, there))
         except RefusedError:
-            if name in await pending(db, folder):
+            if name not in await pending(db, folder):
+                return False
+            # A column may be there: the file was cut short, and came no further than that.
+            found = await _columns(db, _ALTERED.findall(text))
+            if found == there:
                 raise
+            there = found
         else:
-            applied.append(name)
-    return applied
+            return True
+
+
+def _steps(name: str, text: str, there: Columns) -> Sequence[Step]:
+    """Return what a file does, but for the columns that are there already, and its name."""
+    wanted = [statement for statement in statements(text) if not _is_there(statement, there)]
+    return [*((Query(name, statement), [()]) for statement in wanted), (_NOTE, [(name,)])]
+
+
+def _is_there(statement: str, there: Columns) -> bool:
+    added = _ADDED.search(statement)
+    return added is not None and added[2] in there.get(added[1], ())
 
 
 def _text(folder: Traversable, name: str) -> str:
@@ -98,15 +120,21 @@ async def _refuse_strangers(db: Database, folder: Traversable, names: Collection
     cut short has left behind; those have just our columns.
     """
     ours = _tables_of(folder, names)
-    found: dict[str, set[str]] = {}
-    for table, column in await db.read(_COLUMNS, msgspec.json.encode(list(ours)).decode()):
-        found.setdefault(table, set()).add(column)
+    found = await _columns(db, list(ours))
     for table, columns in found.items():
         if columns != ours[table]:
             raise ConfigurationError(
                 f"this database has a table {table!r} that is not this worker's, and the worker "
                 "needs the name: rename it, or give the worker a database of its own"
             )
+
+
+async def _columns(db: Database, tables: Sequence[str]) -> Columns:
+    """Return the columns of those of these tables that there are."""
+    found: Columns = {}
+    for table, column in await db.read(_COLUMNS, msgspec.json.encode(tables).decode()):
+        found.setdefault(table, set()).add(column)
+    return found
 
 
 def _tables_of(folder: Traversable, names: Collection[str]) -> dict[str, set[str]]:

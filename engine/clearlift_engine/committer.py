@@ -16,9 +16,24 @@ from typing import Final, Self
 
 import msgspec
 
-from clearlift_engine.decisions import Decision, Step, cannot_be_served, deferred, released
+from clearlift_engine.decisions import (
+    Decision,
+    Step,
+    cannot_be_served,
+    deferred,
+    is_same_work,
+    on_top,
+    released,
+)
 from clearlift_engine.errors import ConfigurationError, CronWorkerError, UnavailableError
-from clearlift_engine.ports import Appended, Commit, Refused, SealedCredentials, SealedTokens
+from clearlift_engine.ports import (
+    Appended,
+    Commit,
+    Refused,
+    SealedCredentials,
+    SealedTokens,
+    Store,
+)
 from clearlift_engine.run import Run
 from clearlift_engine.stream import Stream
 
@@ -161,7 +176,7 @@ class Committer:
             if wait_ms and self.broken is None:
                 await run.ports.clock.sleep(wait_ms)
             try:
-                appended = await run.ports.store.append(commits)
+                appended = await append(run.ports.store, commits)
             except AWAY as exc:
                 run.note("warning", "the database is away; answers are held", why=str(exc))
                 if wait_ms == 0:
@@ -180,6 +195,36 @@ class Committer:
     async def _drop(self, tokens: Iterable[SealedTokens]) -> None:
         for each in tokens:
             await self._run.ports.rescue.drop(each)
+
+
+async def append(store: Store, commits: Sequence[Commit]) -> Appended:
+    """Append what ends work under way; an operator's word that came first is no reason to lose it.
+
+    The answer of a provider, or a queue's receipt, goes on top of it.
+    """
+    appended = await store.append(commits)
+    for _ in range(ADOPTIONS_MAX):
+        lost = [each for each in commits if each.before.connection_id in appended.lost]
+        found = await store.find([each.before.connection_id for each in lost]) if lost else ()
+        now = {conn.connection_id: conn.stream for conn in found}
+        overtaken = [each for each in lost if _is_overtaken(each, now)]
+        if not overtaken:
+            break
+        commits = [on_top(each, now[each.before.connection_id]) for each in overtaken]
+        appended = _together(appended, commits, await store.append(commits))
+    return appended
+
+
+def _is_overtaken(commit: Commit, now: Mapping[str, Stream]) -> bool:
+    stream = now.get(commit.before.connection_id)
+    return stream not in (None, commit.before) and is_same_work(commit.before, stream)
+
+
+def _together(first: Appended, again: Sequence[Commit], second: Appended) -> Appended:
+    """Return what became of a batch of which some were appended again."""
+    tried = {commit.before.connection_id for commit in again}
+    refused = {**first.refused, **second.refused}
+    return Appended((first.lost - tried) | second.lost, refused, first.gate_moved)
 
 
 def _rotated(waiting: _Waiting) -> bool:
@@ -216,7 +261,8 @@ def _ends(stream: Stream, claim: Stream | None, now_ms: int) -> bool:
     """
     if stream.state != "refreshing":
         return False
-    return stream == claim or (stream.lease_until or 0) <= now_ms
+    ours = claim is not None and is_same_work(claim, stream)
+    return ours or (stream.lease_until or 0) <= now_ms
 
 
 def _adoption(

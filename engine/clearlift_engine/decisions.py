@@ -229,6 +229,28 @@ def sync_error(event: SyncFailed) -> str:
     return (JOB_FAILED if event.provider is None else REFRESH_FAILED) + event.message
 
 
+def is_same_work(before: Stream, now: Stream) -> bool:
+    """Return whether nothing but an operator's word lies between the two, and the work goes on."""
+    said = msgspec.structs.replace(
+        before,
+        version=now.version,
+        hash=now.hash,
+        changed_at=now.changed_at,
+        paused_at=now.paused_at,
+    )
+    return before.state in ("refreshing", "job_created") and now == said
+
+
+def on_top(commit: Commit, stream: Stream) -> Commit:
+    """Return the same commit for a stream that has got longer meanwhile."""
+    after, drafts = stream, list[Draft]()
+    for draft in commit.drafts:
+        event = decode(draft.transition, draft.data)
+        after, again = record(after, event, at_ms=draft.occurred_at, run_id=draft.run_id)
+        drafts.append(again)
+    return msgspec.structs.replace(commit, before=stream, after=after, drafts=tuple(drafts))
+
+
 def completion(before: Stream, entries: Sequence[Entry]) -> Commit:
     """Return what the log's rows after `before` explain: the rest of a commit done in part.
 

@@ -148,9 +148,37 @@ class SyncFailed(Event, frozen=True, kw_only=True):
     latency_ms: int | None = None
 
 
+class Paused(Event, frozen=True, kw_only=True):
+    """An operator wants the connection left alone, whatever happens to it, until `Resumed`."""
+
+    transition = "paused"
+    reason: str
+    by: str  # USER@HOST, or what the operator said.
+
+
+class Resumed(Event, frozen=True, kw_only=True):
+    """An operator lets the connection be served again."""
+
+    transition = "resumed"
+    reason: str
+    by: str
+
+
+class RetryRequested(Event, frozen=True, kw_only=True):
+    """An operator has put right what was wrong: the failure waits no longer than `retry_at`."""
+
+    transition = "retry_requested"
+    retry_at: int
+    by: str
+    reason: str | None = None
+
+
 _TYPES: Final[Mapping[str, type[Event]]] = {
     cls.transition: cls
-    for cls in (FellDue, RefreshStarted, RefreshReleased, JobCreated, JobEnqueued, SyncFailed)
+    for cls in (
+        *(FellDue, RefreshStarted, RefreshReleased, JobCreated, JobEnqueued, SyncFailed),
+        *(Paused, Resumed, RetryRequested),
+    )
 }
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODERS: Final = {name: msgspec.json.Decoder(cls) for name, cls in _TYPES.items()}

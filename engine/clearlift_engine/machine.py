@@ -26,14 +26,18 @@ Transition = Literal[
     "job_created",
     "job_enqueued",
     "sync_failed",
+    "paused",
+    "resumed",
+    "retry_requested",
 ]
 
 NEW: Final = "new"
+SAME: Final = "="  # As a target: whatever state it is in, it stays there.
 STATES: Final[tuple[State, ...]] = get_args(State)
 TRANSITIONS: Final[tuple[Transition, ...]] = get_args(Transition)
 
 # fmt: off
-LIFECYCLE: Final[tuple[tuple[Transition, tuple[str, ...], State], ...]] = (
+LIFECYCLE: Final[tuple[tuple[Transition, tuple[str, ...], State | Literal["="]], ...]] = (
     # transition         from                                  to
     ("fell_due",         (NEW, "enqueued", "failed"),          "due"),
     ("refresh_started",  ("due",),                             "refreshing"),
@@ -41,6 +45,11 @@ LIFECYCLE: Final[tuple[tuple[Transition, tuple[str, ...], State], ...]] = (
     ("job_enqueued",     ("job_created",),                     "enqueued"),
     ("refresh_released", ("refreshing",),                      "due"),
     ("sync_failed",      ("due", "refreshing", "job_created"), "failed"),
+    # What operators say. It moves nothing: what is under way ends as it would.
+    ("paused",           (NEW,),                               "due"),
+    ("paused",           STATES,                               SAME),
+    ("resumed",          STATES,                               SAME),
+    ("retry_requested",  ("failed",),                          SAME),
 )
 # fmt: on
 

@@ -35,6 +35,7 @@ MESSAGE_BYTES_MAX: Final = 128_000 - 100
 
 Clause = Literal[
     "inactive",
+    "paused",
     "in_outbox",
     "refreshing",
     "needs_reconnect",
@@ -94,17 +95,22 @@ class Due(msgspec.Struct, frozen=True):
 def assess(conn: Candidate, now_ms: int, schedule: Schedule) -> Due | Blocked:
     """Return whether `conn` is due, clause by clause."""
     return (
-        _held_by_stream(conn, now_ms)
+        _held_by_somebody(conn)
+        or _held_by_stream(conn, now_ms)
         or _held_by_job(conn, now_ms, schedule)
         or _held_by_interval(conn, now_ms, schedule)
         or _due(conn, now_ms, schedule)
     )
 
 
-def _held_by_stream(conn: Candidate, now_ms: int) -> Blocked | None:
-    stream = conn.stream
+def _held_by_somebody(conn: Candidate) -> Blocked | None:
     if not conn.is_active:
         return Blocked("inactive")
+    return None if conn.stream.paused_at is None else Blocked("paused")
+
+
+def _held_by_stream(conn: Candidate, now_ms: int) -> Blocked | None:
+    stream = conn.stream
     match stream.state:
         case "job_created":
             return Blocked("in_outbox")

@@ -17,6 +17,7 @@ PAGE: Final = 500
 
 REASONS: Final[Mapping[Clause, str]] = {
     "inactive": "the connection is not active",
+    "paused": "an operator has paused it",
     "in_outbox": "its job waits for the relay",
     "refreshing": "another worker is refreshing its token",
     "needs_reconnect": "its grant is dead; the user must reconnect",

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from clearlift_engine import committer
 from clearlift_engine.committer import AWAY, RETRY_AFTER_MS
 from clearlift_engine.decisions import sync_error
 from clearlift_engine.errors import UnavailableError
@@ -217,11 +218,11 @@ async def append(ports: RelayPorts, commits: Sequence[Commit], note: Note) -> Ap
     """Append; while the database is away, hold on: what is not recorded is delivered again."""
     for wait_ms in RETRY_AFTER_MS:
         try:
-            return await ports.store.append(commits)
+            return await committer.append(ports.store, commits)
         except UnavailableError as exc:
             note("warning", "the database is away; deliveries are held", why=str(exc))
             await ports.clock.sleep(wait_ms)
-    return await ports.store.append(commits)
+    return await committer.append(ports.store, commits)
 
 
 def within(limits: Limits, waiting: Sequence[Waiting]) -> Iterator[Sequence[Waiting]]:

@@ -23,8 +23,11 @@ from clearlift_engine.events import (
     Event,
     JobCreated,
     JobEnqueued,
+    Paused,
     RefreshReleased,
     RefreshStarted,
+    Resumed,
+    RetryRequested,
     SyncFailed,
     encode,
 )
@@ -48,6 +51,7 @@ class Stream(msgspec.Struct, frozen=True):
     failures: int = 0  # Since the last job. Above 0: sync_status and sync_error are ours.
     credentials: str | None = None  # Fingerprint last sent; known dead if failed without retry_at.
     in_doubt: int = 0  # Requests sent with `credentials` whose answer nobody saw.
+    paused_at: int | None = None  # None: no operator has paused it, or one has resumed it since.
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -154,6 +158,7 @@ def _folded(
 ) -> Stream:
     credentials, in_doubt = stream.credentials, stream.in_doubt
     failures, lease_until, retry_at = stream.failures, None, None
+    paused_at = stream.paused_at
     match event:
         case RefreshStarted():
             lease_until = event.lease_until
@@ -167,6 +172,12 @@ def _folded(
         case SyncFailed():
             failures, retry_at = failures + 1, event.retry_at
             credentials, in_doubt = event.credentials, in_doubt if event.ambiguous else 0
+        case Paused():
+            lease_until, retry_at, paused_at = stream.lease_until, stream.retry_at, occurred_at
+        case Resumed():
+            lease_until, retry_at, paused_at = stream.lease_until, stream.retry_at, None
+        case RetryRequested():
+            retry_at = event.retry_at
         case _:
             pass
     return Stream(
@@ -181,6 +192,7 @@ def _folded(
         failures,
         credentials,
         in_doubt,
+        paused_at,
     )
 
 
@@ -188,7 +200,7 @@ def _job_of(stream: Stream, event: Event) -> str | None:
     match event:
         case JobCreated():
             return event.message.job_id
-        case JobEnqueued() | SyncFailed():
+        case JobEnqueued() | SyncFailed() | Paused() | Resumed() | RetryRequested():
             return stream.job_id
         case _:
             return None

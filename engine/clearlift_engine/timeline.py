@@ -16,8 +16,11 @@ from clearlift_engine.events import (
     FellDue,
     JobCreated,
     JobEnqueued,
+    Paused,
     RefreshReleased,
     RefreshStarted,
+    Resumed,
+    RetryRequested,
     SyncFailed,
     decode,
 )
@@ -71,20 +74,34 @@ def sentence(event: Event) -> str:
     """Return in words what happened and why."""
     match event:
         case FellDue():
-            return _fell_due(event)
+            text = _fell_due(event)
         case RefreshStarted():
-            return _refresh_started(event)
+            text = _refresh_started(event)
         case RefreshReleased():
             until = "" if event.until is None else f"; not before {iso(event.until)}"
-            return f"nothing decided, {_words(event.reason)}: {event.detail}{until}"
+            text = f"nothing decided, {_words(event.reason)}: {event.detail}{until}"
         case JobCreated():
-            return _job_created(event)
+            text = _job_created(event)
         case JobEnqueued():
             done = "found in" if event.already_delivered else "delivered to"
             receipt = "" if event.receipt is None else f" (receipt {event.receipt})"
-            return f"{done} {event.queue}{receipt}"
+            text = f"{done} {event.queue}{receipt}"
         case SyncFailed():
-            return _sync_failed(event)
+            text = _sync_failed(event)
+        case _:
+            text = _said(event)
+    return text
+
+
+def _said(event: Event) -> str:
+    match event:
+        case Paused():
+            return f"paused by {event.by}: {event.reason}"
+        case Resumed():
+            return f"resumed by {event.by}: {event.reason}"
+        case RetryRequested():
+            why = "" if event.reason is None else f": {event.reason}"
+            return f"retry requested by {event.by}{why}; due from {iso(event.retry_at)}"
         case _:
             raise AssertionError(event)
 

@@ -35,7 +35,7 @@ _PREPARATIONS: Final = (
 
 
 async def make_past(program: Program, authority: Authority) -> None:
-    """Run two ticks and two relays, between them a consumer; providers refuse and throttle."""
+    """Run two ticks and a relay, between them a consumer; providers refuse, operators speak."""
     soon, synced = iso(NOW_MS + MINUTE_MS), plain(ago(hours=3))
     with program.tables() as tables:
         for name in ("synced", "o'hara\n日本", "never finished"):
@@ -56,6 +56,8 @@ async def make_past(program: Program, authority: Authority) -> None:
                 tables.update_connection(job["connection_id"], last_synced_at=iso(NOW_MS))
     authority.otherwise = {}
     await program.done("tick", now_ms=LATER_MS)
+    for word, name in (("retry", "dead"), ("pause", "synced"), ("resume", "synced")):
+        await program.done(word, name, "--reason", "a reason", now_ms=LATER_MS)
 
 
 class Tampered:

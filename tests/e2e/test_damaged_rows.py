@@ -24,9 +24,6 @@ DAMAGES = {
     "projection is behind": (
         "UPDATE connection_state SET version = version - 1 WHERE connection_id = 'b'"
     ),
-    "projection points elsewhere": (
-        "UPDATE connection_state SET position = position - 1 WHERE connection_id = 'b'"
-    ),
 }
 
 

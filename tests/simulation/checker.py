@@ -20,7 +20,7 @@ from tests.simulation.world import World, at
 
 PROJECTED: Final = (
     *("state", "version", "hash", "changed_at", "job_id", "lease_until", "retry_at"),
-    *("failures", "credentials", "in_doubt"),
+    *("failures", "credentials", "in_doubt", "paused_at"),
 )
 WEEK_MS: Final = 7 * 24 * 60 * MINUTE_MS
 

@@ -1,9 +1,10 @@
 """One history: chaos for an hour or so, then a healthy core in which everything must settle."""
 
 import asyncio
+from collections.abc import Coroutine
 from functools import partial
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -17,6 +18,7 @@ from tests.simulation.checker import check, unserved
 from tests.simulation.life import Life, behind, owned_task
 from tests.simulation.loop import StandstillError
 from tests.simulation.mix import HOUR_MS, MINUTE_MS
+from tests.simulation.operators import Operators
 from tests.simulation.outside import Consumer, Users
 from tests.simulation.providers import Providers, Refresher
 from tests.simulation.tokens import check_all_stored
@@ -72,6 +74,7 @@ class History:
         world.loop.set_exception_handler(unheard)
         self.broker, self.providers = Broker(world), Providers(world)
         self.consumer, self.users = Consumer(world, self.broker), Users(world, self.providers)
+        self.operators = Operators(world)
         self.watchman = Watchman(world, self.providers)
         self.store = SeenStore(world.db, self._look)
         self.machines = [Machine(world, number) for number in range(len(world.mix.ticks))]
@@ -110,6 +113,8 @@ class History:
         for moment_ms in mix.by_hand:
             machine = world.random.choice(self.machines)
             world.loop.call_in(moment_ms, partial(self._start, machine, ticks=True))
+        for moment_ms in self.operators.moments():
+            world.loop.call_in(moment_ms, self._start_operator)
         await asyncio.sleep(mix.chaos_ms / 1000)
         await self._recover()
         await self._settle()
@@ -123,6 +128,7 @@ class History:
         for life in self.lives:
             life.thaw()
         await self._ended(self.processes)
+        await self.operators.resume_all(self.store)
 
     async def _settle(self) -> None:
         """Tick and relay on every machine until all are served; within a bound, they must be."""
@@ -151,11 +157,22 @@ class History:
                 self.world.violation("a process does not end")
 
     def _start(self, machine: Machine, *, ticks: bool) -> asyncio.Task[None]:
-        kind = "tick" if ticks else "relay"
+        life = self._life("tick" if ticks else "relay", machine)
+        return self._begun(life, self._work(life, machine, ticks=ticks))
+
+    def _start_operator(self) -> None:
+        machine = self.machines[0]
+        life = self._life("operator", machine)
+        store = behind(life, "store", self.store)
+        self._begun(life, self.operators.act(store, machine.now(), life.name))
+
+    def _life(self, kind: str, machine: Machine) -> Life:
         life = Life(self.world, f"{kind}-{next(self._numbers)}@{machine.number}")
         self.lives.append(life)
         self.world.note(life.name, "starts")
-        work = self._work(life, machine, ticks=ticks)
+        return life
+
+    def _begun(self, life: Life, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         self.processes.append(life.start(work))
         return self.processes[-1]
 

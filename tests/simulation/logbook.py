@@ -21,6 +21,13 @@ LEGAL: Final[Mapping[str, tuple[tuple[str | None, ...], str]]] = {
     "refresh_released": (("refreshing",), "due"),
     "sync_failed": (("due", "refreshing", "job_created"), "failed"),
 }
+STATES: Final = ("due", "refreshing", "job_created", "enqueued", "failed")
+# What an operator says moves nothing, but for the first word about a connection.
+SAID: Final[Mapping[str, tuple[str | None, ...]]] = {
+    "paused": (None, *STATES),
+    "resumed": STATES,
+    "retry_requested": ("failed",),
+}
 
 
 class Folded:
@@ -34,9 +41,27 @@ class Folded:
         self.credentials: str | None = None
         self.lease_until: int | None = None
         self.retry_at: int | None = None
+        self.paused_at: int | None = None
 
     def fold(self, row: Entry, data: Mapping[str, Any]) -> None:
         """Take in one more row of the log."""
+        if row.transition in SAID:
+            self._hear(row, data)
+        else:
+            self._move(row, data)
+        self.state, self.hash, self.changed_at = row.target, row.hash, row.occurred_at
+        self.version, self.position = row.version, row.position
+
+    def _hear(self, row: Entry, data: Mapping[str, Any]) -> None:
+        match row.transition:
+            case "paused":
+                self.paused_at = row.occurred_at
+            case "resumed":
+                self.paused_at = None
+            case _:
+                self.retry_at = data["retry_at"]
+
+    def _move(self, row: Entry, data: Mapping[str, Any]) -> None:
         self.lease_until = self.retry_at = None
         match row.transition:
             case "refresh_started":
@@ -57,8 +82,6 @@ class Folded:
                 self.job_id = None
             case _:
                 pass
-        self.state, self.hash, self.changed_at = row.target, row.hash, row.occurred_at
-        self.version, self.position = row.version, row.position
 
 
 class Logbook:
@@ -93,7 +116,10 @@ class Logbook:
             folded.fold(row, data)
 
     def _check(self, before: Folded, row: Entry) -> None:
-        sources, target = LEGAL[row.transition]
+        if row.transition in SAID:
+            sources, target = SAID[row.transition], before.state or "due"
+        else:
+            sources, target = LEGAL[row.transition]
         if row.source != before.state or row.source not in sources or row.target != target:
             self._say(row, f"leads from {row.source} to {row.target} after {before.state}")
         if row.version != before.version + 1:
@@ -107,6 +133,8 @@ class Logbook:
 
     def _check_promises(self, before: Folded, row: Entry, data: Mapping[str, Any]) -> None:
         """What was waited for must have been waited for, by the clock of whoever waited."""
+        if before.paused_at is not None and row.transition in ("fell_due", "refresh_started"):
+            self._say(row, "was begun though the connection is paused")
         if row.transition == "fell_due" and row.source == "failed":
             if (before.retry_at is None) != (data["reason"] == "reconnected"):
                 self._say(row, f"is due for the wrong reason, {data['reason']}")

@@ -62,3 +62,5 @@ def test_histories_hold_all_that_may_happen() -> None:
         assert f": {fate}" in text
     for act in ("reconnects", "revokes", "is active: 0", "deletes", "asks for a sync"):
         assert act in text
+    for word in ("pause c", "resume c", "retry c", "recorded"):
+        assert word in text

@@ -45,7 +45,7 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
         ),
         "refs": Expected((_CONNECTION_BY_ID,)),
         "waiting": Expected(
-            ("o USING INTEGER PRIMARY KEY (rowid=?)",),
+            ("outbox_1 (connection_id=? AND version<?)",),
             {"s USING INDEX connection_state_waiting": _PARTIAL},
         ),
         "gate": Expected(("provider_gates USING PRIMARY KEY (provider=?)",)),

@@ -9,9 +9,12 @@ from clearlift_engine.events import (
     JobCreated,
     JobEnqueued,
     MessageMetadata,
+    Paused,
     Refresh,
     RefreshReleased,
     RefreshStarted,
+    Resumed,
+    RetryRequested,
     SyncFailed,
     SyncJobMessage,
     SyncWindow,
@@ -75,6 +78,9 @@ DEAD: Final = SyncFailed(
     retry_at=None,
     credentials="fp-1",
 )
+PAUSED: Final = Paused(reason="the customer asked for it", by="ann@ops-1")
+RESUMED: Final = Resumed(reason="the customer is back", by="ann@ops-1")
+RETRIED: Final = RetryRequested(retry_at=NOW_MS, by="ann@ops-1", reason="the key was missing")
 
 
 def live(

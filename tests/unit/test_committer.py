@@ -173,7 +173,7 @@ async def test_new_tokens_are_rescued_if_the_database_goes_away_while_they_are_a
 ) -> None:
     worker.expiring("c", platform="tiktok")
     move = rival_fails(worker, "c")
-    later = outage(worker, starts="refresher.refresh", calls=1, only="store.find")
+    later = outage(worker, starts="refresher.refresh", calls=1, only="vault.credentials")
 
     async def watch(name: str, side: Side) -> None:
         if (name, side) == ("refresher.refresh", "after"):

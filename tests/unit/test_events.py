@@ -35,6 +35,9 @@ GOLDEN_EVENTS: dict[str, Event] = {
     "job_enqueued": lives.ENQUEUED,
     "sync_failed": lives.FAILED,
     "sync_failed_for_good": lives.DEAD,
+    "paused": lives.PAUSED,
+    "resumed": lives.RESUMED,
+    "retry_requested": lives.RETRIED,
 }
 SECRET = re.compile(r"token|secret|password|key|cipher|encrypted|authorization")
 

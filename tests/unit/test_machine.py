@@ -68,7 +68,7 @@ def test_dict_and_machine_agree_on_every_cell(state: State | None, transition: T
 
 
 def test_the_table_is_that_of_the_design() -> None:
-    assert dict(NEXT_STATE) == {
+    expected: dict[tuple[State | None, Transition], State] = {
         (None, "fell_due"): "due",
         ("enqueued", "fell_due"): "due",
         ("failed", "fell_due"): "due",
@@ -80,11 +80,17 @@ def test_the_table_is_that_of_the_design() -> None:
         ("due", "sync_failed"): "failed",
         ("refreshing", "sync_failed"): "failed",
         ("job_created", "sync_failed"): "failed",
+        (None, "paused"): "due",
+        **{(state, "paused"): state for state in STATES},
+        **{(state, "resumed"): state for state in STATES},
+        ("failed", "retry_requested"): "failed",
     }
+
+    assert dict(NEXT_STATE) == expected
 
 
 def test_states_transitions_and_events_are_the_same_words_wherever_they_are_spelled() -> None:
-    assert set(STATES) == set(typing.get_args(State)) == {target for _, _, target in LIFECYCLE}
+    assert set(STATES) == set(typing.get_args(State)) == set(NEXT_STATE.values())
     assert set(TRANSITIONS) == set(MACHINE.events) == {name for name, _, _ in LIFECYCLE}
     assert {cls.transition for cls in Event.__subclasses__()} == set(TRANSITIONS)
 

@@ -16,11 +16,16 @@ import click
 from clearlift_adapters.cli.exits import guarded
 from clearlift_adapters.cli.options import Flags, Group
 
-_COMMANDS: Final = ("migrate", "tick", "relay", "replay", "connections", "queue", "keys", "demo")
+_COMMANDS: Final = (
+    *("migrate", "tick", "relay", "replay", "connections", "queue", "keys"),
+    *("pause", "resume", "retry"),
+    "demo",
+)
+_GROUPED: Final = {"pause": "operators", "resume": "operators", "retry": "operators"}
 
 
 class LazyCommands(Group):
-    """The commands, one module each, that bears its name and holds it as `command`."""
+    """The commands: each is `command` in a module that bears its name, or is itself in another."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         return list(_COMMANDS)
@@ -28,7 +33,8 @@ class LazyCommands(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  same
         if cmd_name not in _COMMANDS:
             return None
-        command = import_module(f"{__package__}.{cmd_name}").command
+        module = import_module(f"{__package__}.{_GROUPED.get(cmd_name, cmd_name)}")
+        command = getattr(module, cmd_name if cmd_name in _GROUPED else "command")
         assert isinstance(command, click.Command)
         return command
 

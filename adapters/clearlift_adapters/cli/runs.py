@@ -19,6 +19,7 @@ _OUTCOMES: Final[Mapping[int, str]] = {
     exits.MISCONFIGURED: "misconfigured",
     exits.UNREACHABLE: "unreachable",
     exits.VIOLATED: "violated",
+    exits.UNSATISFIED: "refused",
 }
 
 

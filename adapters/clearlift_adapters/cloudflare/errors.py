@@ -155,7 +155,14 @@ RULES: Final = (
     Rule(
         StatementError,
         "refused",
-        signs=("constraint failed", "SQLITE_CONSTRAINT", "append-only", "TOOBIG", "too big"),
+        signs=(
+            "constraint failed",
+            "SQLITE_CONSTRAINT",
+            "append-only",
+            "duplicate column",
+            "TOOBIG",
+            "too big",
+        ),
         service="D1",
     ),
     Rule(SizeError, "refused", codes=frozenset({10204, 10205, 10206})),

@@ -7,6 +7,7 @@ import msgspec
 
 from clearlift_adapters.stores.database import SqliteDatabase
 from clearlift_adapters.stores.queries import bind, load
+from clearlift_adapters.stores.rows import PROJECTED
 from clearlift_adapters.stores.sql import Row
 from clearlift_engine.ports import Fold, History, JobState
 from clearlift_engine.stream import Entry, Stream
@@ -19,22 +20,7 @@ _OF_ONE: Final = tuple(
 )
 POSITIONS: Final = bind(_SQL, "positions")
 _FORGET: Final = bind(_SQL, "forget")
-_REMEMBER: Final = bind(
-    _SQL,
-    "remember",
-    "connection_id",
-    "state",
-    "version",
-    "hash",
-    "changed_at",
-    "job_id",
-    "lease_until",
-    "retry_at",
-    "failures",
-    "credentials",
-    "in_doubt",
-    "position",
-)
+_REMEMBER: Final = bind(_SQL, "remember", *PROJECTED, "position")
 
 _WRITTEN_AT_ONCE: Final = 500
 

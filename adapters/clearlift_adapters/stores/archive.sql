@@ -19,14 +19,14 @@ ORDER BY version;
 -- name: projections
 SELECT
   connection_id, state, version, hash, changed_at, job_id, lease_until, retry_at, failures,
-  credentials, in_doubt, position
+  credentials, in_doubt, paused_at, position
 FROM connection_state
 ORDER BY connection_id;
 
 -- name: projections_of
 SELECT
   connection_id, state, version, hash, changed_at, job_id, lease_until, retry_at, failures,
-  credentials, in_doubt, position
+  credentials, in_doubt, paused_at, position
 FROM connection_state
 WHERE connection_id = :connection_id;
 
@@ -62,9 +62,9 @@ DELETE FROM connection_state;
 -- name: remember
 INSERT INTO connection_state (
   connection_id, state, version, hash, changed_at, job_id, lease_until, retry_at, failures,
-  credentials, in_doubt, position
+  credentials, in_doubt, paused_at, position
 )
 VALUES (
   :connection_id, :state, :version, :hash, :changed_at, :job_id, :lease_until, :retry_at, :failures,
-  :credentials, :in_doubt, :position
+  :credentials, :in_doubt, :paused_at, :position
 );

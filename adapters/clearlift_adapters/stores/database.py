@@ -336,6 +336,8 @@ def _translated(path: Path) -> Generator[None]:
     except sqlite3.IntegrityError as exc:
         raise RefusedError(str(exc)) from exc
     except sqlite3.OperationalError as exc:
+        if "duplicate column name" in str(exc):  # Another process is migrating, too.
+            raise RefusedError(str(exc)) from exc
         if "no such table" in str(exc) or "no such column" in str(exc):
             raise ConfigurationError(
                 f"{path} is not set up for this version ({exc}): run `clearlift-cron migrate`"

@@ -12,6 +12,7 @@ import msgspec
 
 from clearlift_adapters.stores.archive import POSITIONS, history
 from clearlift_adapters.stores.queries import bind, load
+from clearlift_adapters.stores.rows import PROJECTED
 from clearlift_adapters.stores.sql import Database, Row
 from clearlift_engine.ports import Fold, History
 
@@ -23,22 +24,7 @@ _JOBS: Final = bind(_SQL, "jobs_between", "first", "last")
 _CONNECTIONS: Final = bind(_SQL, "connections_between", "first", "last")
 _UNEXPLAINED: Final = bind(_SQL, "unexplained", "limit")
 _FORGET: Final = bind(_SQL, "forget_one")
-_REMEMBER: Final = bind(
-    _SQL,
-    "remember_one",
-    "connection_id",
-    "state",
-    "version",
-    "hash",
-    "changed_at",
-    "job_id",
-    "lease_until",
-    "retry_at",
-    "failures",
-    "credentials",
-    "in_doubt",
-    "position",
-)
+_REMEMBER: Final = bind(_SQL, "remember_one", *PROJECTED, "position")
 
 EVENTS_AT_ONCE: Final = 5_000
 STREAMS_AT_ONCE: Final = 500

@@ -29,7 +29,7 @@ ORDER BY connection_id, version;
 -- name: projections_between
 SELECT
   connection_id, state, version, hash, changed_at, job_id, lease_until, retry_at, failures,
-  credentials, in_doubt, position
+  credentials, in_doubt, paused_at, position
 FROM connection_state
 WHERE connection_id >= :first AND connection_id <= :last
 ORDER BY connection_id;
@@ -68,11 +68,11 @@ WHERE NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.connection_id = connection_s
 -- name: remember_one
 INSERT INTO connection_state (
   connection_id, state, version, hash, changed_at, job_id, lease_until, retry_at, failures,
-  credentials, in_doubt, position
+  credentials, in_doubt, paused_at, position
 )
 SELECT
   :connection_id, :state, :version, :hash, :changed_at, :job_id, :lease_until, :retry_at, :failures,
-  :credentials, :in_doubt, :position
+  :credentials, :in_doubt, :paused_at, :position
 /* rows */
 WHERE NOT EXISTS (
   SELECT 1 FROM outbox AS o WHERE o.connection_id = :connection_id AND o.version = :version + 1
@@ -81,4 +81,4 @@ ON CONFLICT (connection_id) DO UPDATE SET
   state = excluded.state, version = excluded.version, hash = excluded.hash,
   changed_at = excluded.changed_at, job_id = excluded.job_id, lease_until = excluded.lease_until,
   retry_at = excluded.retry_at, failures = excluded.failures, credentials = excluded.credentials,
-  in_doubt = excluded.in_doubt, position = excluded.position;
+  in_doubt = excluded.in_doubt, paused_at = excluded.paused_at, position = excluded.position;

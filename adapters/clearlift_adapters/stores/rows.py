@@ -14,6 +14,10 @@ from clearlift_engine.policy import Candidate, iso
 from clearlift_engine.ports import Commit, Message, Waiting
 from clearlift_engine.stream import Stream
 
+PROJECTED: Final = (
+    Stream.__struct_fields__
+)  # Columns of connection_state, in the order they are bound.
+
 
 class _MessageOf(msgspec.Struct):
     message: msgspec.Raw

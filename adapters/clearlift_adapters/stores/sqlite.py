@@ -10,7 +10,13 @@ import msgspec
 
 from clearlift_adapters.credentials import StoredCredentials, StoredTokens
 from clearlift_adapters.stores.queries import bind, load
-from clearlift_adapters.stores.rows import candidate_in, seals_of, tokens_of, waiting_in
+from clearlift_adapters.stores.rows import (
+    PROJECTED,
+    candidate_in,
+    seals_of,
+    tokens_of,
+    waiting_in,
+)
 from clearlift_adapters.stores.sql import Database, RefusedError, Row, Step, Value
 from clearlift_engine.decisions import completion
 from clearlift_engine.errors import IllegalTransitionError, UnreadableEventError
@@ -66,21 +72,7 @@ _APPEND_ENTRY: Final = bind(
     "moved_by",
     "access",
 )
-_PROJECT: Final = bind(
-    _SQL,
-    "project",
-    "connection_id",
-    "state",
-    "version",
-    "hash",
-    "changed_at",
-    "job_id",
-    "lease_until",
-    "retry_at",
-    "failures",
-    "credentials",
-    "in_doubt",
-)
+_PROJECT: Final = bind(_SQL, "project", *PROJECTED)
 _INSERT_JOB: Final = bind(
     _SQL,
     "insert_job",

@@ -34,7 +34,8 @@ servable AS (
     c.expires_at IS NOT NULL AS expires
   FROM overdue AS c
   LEFT JOIN connection_state AS s ON s.connection_id = c.id
-  WHERE (
+  WHERE s.paused_at IS NULL
+    AND (
       s.state IS NULL
       OR s.state IN ('due', 'enqueued')
       -- What lies further ahead than it can was set by a clock that was wrong: policy.py.
@@ -98,6 +99,7 @@ FROM connection_state AS s
 JOIN platform_connections AS c ON c.id = s.connection_id
 LEFT JOIN credential_seals AS k ON k.connection_id = s.connection_id
 WHERE s.state = 'failed' AND s.retry_at IS NULL AND s.connection_id > :after AND c.is_active = 1
+  AND s.paused_at IS NULL
 ORDER BY s.connection_id
 LIMIT :limit;
 
@@ -119,7 +121,7 @@ SELECT
   iif(s.state = 'failed' AND s.retry_at IS NULL, (SELECT k.ciphertexts FROM credential_seals AS k WHERE k.connection_id = c.id), NULL) AS reencrypted,
   iif(s.state = 'failed' AND s.retry_at IS NULL, (SELECT k.known_as FROM credential_seals AS k WHERE k.connection_id = c.id), NULL) AS known_as,
   s.state, s.version, s.hash, s.changed_at, s.job_id, s.lease_until, s.retry_at, s.failures,
-  s.credentials, s.in_doubt,
+  s.credentials, s.in_doubt, s.paused_at,
   c.scopes IS NOT NULL AND NOT json_valid(c.scopes) AS scopes_odd
 FROM json_each(:refs) AS r
 CROSS JOIN platform_connections AS c ON c.rowid = r.value AND typeof(c.id) = 'text'
@@ -135,9 +137,18 @@ CROSS JOIN platform_connections AS c ON c.id = r.value;
 -- name: waiting
 SELECT
   s.connection_id, s.state, s.version, s.hash, s.changed_at, s.job_id, s.lease_until, s.retry_at,
-  s.failures, s.credentials, s.in_doubt, o.data
+  s.failures, s.credentials, s.in_doubt, s.paused_at,
+  coalesce(  -- Not the row at s.position: an operator may have had a word since.
+    (
+      SELECT o.data FROM outbox AS o
+      WHERE o.connection_id = s.connection_id AND o.version <= s.version
+        AND o.transition = 'job_created'
+      ORDER BY o.version DESC
+      LIMIT 1
+    ),
+    ''
+  ) AS data
 FROM connection_state AS s
-JOIN outbox AS o ON o.position = s.position
 WHERE s.state = 'job_created'
 ORDER BY s.position
 LIMIT :limit;
@@ -278,18 +289,18 @@ ON CONFLICT (job_id) DO NOTHING;
 -- name: project
 INSERT INTO connection_state (
   connection_id, state, version, hash, changed_at, job_id, lease_until, retry_at, failures,
-  credentials, in_doubt, position
+  credentials, in_doubt, paused_at, position
 )
 SELECT
   :connection_id, :state, :version, :hash, :changed_at, :job_id, :lease_until, :retry_at, :failures,
-  :credentials, :in_doubt, o.position
+  :credentials, :in_doubt, :paused_at, o.position
 FROM /* rows, */ outbox AS o
 WHERE o.connection_id = :connection_id AND o.version = :version AND o.hash = :hash
 ON CONFLICT (connection_id) DO UPDATE SET
   state = excluded.state, version = excluded.version, hash = excluded.hash,
   changed_at = excluded.changed_at, job_id = excluded.job_id, lease_until = excluded.lease_until,
   retry_at = excluded.retry_at, failures = excluded.failures, credentials = excluded.credentials,
-  in_doubt = excluded.in_doubt, position = excluded.position
+  in_doubt = excluded.in_doubt, paused_at = excluded.paused_at, position = excluded.position
 WHERE excluded.version > connection_state.version;
 
 -- name: ahead
@@ -330,7 +341,7 @@ WHERE EXISTS (
 -- name: streams
 SELECT
   connection_id, state, version, hash, changed_at, job_id, lease_until, retry_at, failures,
-  credentials, in_doubt
+  credentials, in_doubt, paused_at
 FROM json_each(:connection_ids) AS r
 CROSS JOIN connection_state AS s ON s.connection_id = r.value;
 

@@ -102,9 +102,7 @@ class MemoryStore:
     async def waiting(self, *, limit: int) -> Sequence[Waiting]:
         rows = [row for row in self._db.state.values() if row.stream.state == "job_created"]
         rows.sort(key=lambda row: row.position)
-        return [
-            Waiting(row.stream, _message_in(self._db.outbox[row.position])) for row in rows[:limit]
-        ]
+        return [Waiting(row.stream, _message_in(self._db.job_entry(row))) for row in rows[:limit]]
 
     def _gate(self, provider: str) -> Gate:
         return self._db.gates.get(provider, Gate(provider))
@@ -224,7 +222,7 @@ def _in_turn(found: Iterable[Candidate], now_ms: int, margin_ms: int) -> Sequenc
 
 def _message_in(entry: Entry) -> Message:
     event = decode(entry.transition, entry.data)
-    assert isinstance(event, JobCreated), "a projection at job_created points to such a row"
+    assert isinstance(event, JobCreated), "a projection at job_created has such a row"
     return Message(event.message.job_id, msgspec.json.encode(event.message))
 
 

@@ -158,6 +158,16 @@ class MemoryDatabase:
         self.hashes.add(entry.hash)
         return entry.position
 
+    def job_entry(self, projected: Projected) -> Entry:
+        """Return the row of the log that holds the job of a connection at `job_created`."""
+        connection_id = projected.stream.connection_id
+        return next(
+            entry
+            for position in range(projected.position, 0, -1)
+            if (entry := self.outbox[position]).connection_id == connection_id
+            and entry.transition == "job_created"
+        )
+
     def stream(self, connection_id: str) -> Stream:
         """Return where a connection stands, by its projection."""
         projected = self.state.get(connection_id)
