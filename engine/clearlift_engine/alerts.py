@@ -84,7 +84,7 @@ def _error_rate(seen: Overview) -> Alert:
         rate,
         ERROR_RATE_MAX,
         f"{rate:.1%} of the connections that were due in the last hour failed",
-        "clearlift-cron failures --repeated 1 --since 1h",
+        "clearlift-cron tick --dry-run",
     )
 
 
@@ -122,7 +122,7 @@ def _missed_ticks(seen: Overview) -> Alert:
         number,
         MISSED_TICKS_MAX,
         f"{number} of the last {len(recent)} ticks did not come",
-        "see that cron, the timer or the CronJob runs: clearlift-cron runs --since 1d",
+        "see that cron, the timer or the CronJob runs: clearlift-cron status",
     )
 
 
@@ -147,7 +147,7 @@ def _provider_breaker(seen: Overview) -> Alert:
         len(opened),
         0,
         f"the breaker is open of {', '.join(opened)}" if opened else "every provider is well",
-        "clearlift-cron doctor --online",
+        "it is probed once per tick; see the provider's status page, and its client id and secret",
     )
 
 

@@ -147,6 +147,28 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
         ),
         "remember_one": Expected((_VERSION,)),
     },
+    "monitor.sql": {
+        "crowds": Expected((_STREAM,), {"platform_connections": "it counts all of them"}),
+        "position_at": Expected(
+            ("SEARCH outbox", "o USING INTEGER PRIMARY KEY (rowid=?)"),
+            {"s": "two numbers, halved again and again", "search": "likewise"},
+        ),
+        "crowds_at": Expected(
+            (_CONNECTION_BY_ID, "outbox_1 (connection_id=?)"), {"s": "it counts all streams"}
+        ),
+        "backlog": Expected(
+            scans={
+                "connection_state USING COVERING INDEX connection_state_waiting": _PARTIAL,
+                "s USING INDEX connection_state_waiting": "it stops at the first",
+            }
+        ),
+        "runs": Expected(("runs_by_start (started_at>?)",)),
+        "gates": Expected(scans={"provider_gates": "a row for each provider"}),
+        "worst": Expected(
+            ("o USING INTEGER PRIMARY KEY (rowid=?)", _CONNECTION_BY_ID),
+            {"connection_state": "it orders all that failed", "s": "the few that it has found"},
+        ),
+    },
     "queue.sql": {
         "depth": Expected(scans={"queue_messages": "it counts all of them"}),
         "expire": Expected(scans={"queue_messages": "a retention of days, in a queue of hours"}),

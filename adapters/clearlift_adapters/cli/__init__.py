@@ -17,7 +17,7 @@ from clearlift_adapters.cli.exits import guarded
 from clearlift_adapters.cli.options import Flags, Group
 
 _COMMANDS: Final = (
-    *("migrate", "tick", "relay", "replay", "connections", "queue", "keys"),
+    *("migrate", "tick", "relay", "replay", "status", "connections", "queue", "keys"),
     *("pause", "resume", "retry"),
     "demo",
 )
