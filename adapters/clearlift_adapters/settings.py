@@ -58,6 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     encryption_key: Secret | None = None
     encryption_keys_previous: tuple[Secret, ...] = ()
     cloudflare_api_token: Secret | None = None
+    audit_signing_key: Secret | None = None
+    audit_public_key: str | None = None  # Several, with commas between, where keys were changed.
     cloudflare_api_base_url: str = DEFAULT_CLOUDFLARE
     sync_interval_s: int = HOUR_MS // 1000
     refresh_margin_s: int = 5 * MINUTE_MS // 1000
@@ -74,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def secrets(self) -> Collection[str]:
         """Return every secret in force, for what must never show one."""
         named = [self.encryption_key, *self.encryption_keys_previous, self.cloudflare_api_token]
+        named.append(self.audit_signing_key)
         clients = [provider.client.client_secret for provider in self.providers.values()]
         return {secret.value for secret in named if secret} | {text for text in clients if text}
 
@@ -106,6 +109,8 @@ def load_settings(
         encryption_key=sources.secret("ENCRYPTION_KEY"),
         encryption_keys_previous=_several(previous),
         cloudflare_api_token=sources.secret("CLOUDFLARE_API_TOKEN"),
+        audit_signing_key=sources.secret("AUDIT_SIGNING_KEY"),
+        audit_public_key=sources.optional("AUDIT_PUBLIC_KEY"),
         cloudflare_api_base_url=sources.text("CLOUDFLARE_API_BASE_URL", DEFAULT_CLOUDFLARE),
         sync_interval_s=sources.whole(
             "CLEARLIFT_SYNC_INTERVAL", HOUR_MS // 1000, least=1, most=_YEAR_S

@@ -11,7 +11,6 @@ no rule can: a stream that is gone with everything about it, or a log that was w
 
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from hashlib import sha256
 from itertools import takewhile
 from typing import Final
 
@@ -21,11 +20,11 @@ from clearlift_engine.audit import Rule, Violation, audit
 from clearlift_engine.errors import UnreadableEventError
 from clearlift_engine.events import decode
 from clearlift_engine.ports import Archive
+from clearlift_engine.seals import Heads
 from clearlift_engine.stream import Entry, Stream, evolve
 
 VIOLATIONS_MAX: Final = 10_000  # Kept for the report: a log broken throughout must fit in memory.
 _DETAIL_MAX: Final = 400  # Characters: the reason may quote a row, and a row may be megabytes.
-_ENCODER: Final = msgspec.json.Encoder()
 
 
 class ReplayReport(msgspec.Struct, frozen=True):
@@ -57,18 +56,18 @@ async def replay(archive: Archive, *, connection_ids: Sequence[str] | None = Non
 
     With `connection_ids`, only those streams are read, and the digest is over them.
     """
-    findings, digest = _Findings(), sha256()
+    findings, heads = _Findings(), Heads()
     connections = events = highest = 0
     async for history in archive.histories(connection_ids):
         audit(history, partial(findings.add, history.connection_id))
         if history.entries:
             head = history.entries[-1]
-            digest.update(_ENCODER.encode((head.connection_id, head.version, head.hash)) + b"\n")
+            heads.add(head.connection_id, head.version, head.hash)
             connections, events = connections + 1, events + len(history.entries)
             highest = max(highest, head.position)
     if connection_ids is None:
         _compare_positions((events, highest), await archive.positions(), findings)
-    return ReplayReport(connections, events, findings.kept, digest.hexdigest(), findings.omitted)
+    return ReplayReport(connections, events, findings.kept, heads.digest, findings.omitted)
 
 
 def _compare_positions(

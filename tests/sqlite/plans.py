@@ -168,6 +168,17 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
             ("o USING INTEGER PRIMARY KEY (rowid=?)", _CONNECTION_BY_ID),
             {"connection_state": "it orders all that failed", "s": "the few that it has found"},
         ),
+    "seals.sql": {
+        "rows": Expected(("outbox USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",)),
+        "last_position": Expected(("SEARCH outbox",)),
+        "streams": Expected(
+            ("outbox_1 (connection_id>?", "outbox_1 (connection_id=?)"),
+            {"known": "what the query itself has found"},
+        ),
+        "seals": Expected(("audit_seals USING INTEGER PRIMARY KEY (rowid>?)",)),
+        "last_seal": Expected(scans={"audit_seals": "from its end, and it stops at the first"}),
+        "highest_seal": Expected(scans={"sqlite_sequence": "a row for each of three tables"}),
+        "keep_seal": Expected(("s USING INTEGER PRIMARY KEY (rowid=?)",)),
     },
     "queue.sql": {
         "depth": Expected(scans={"queue_messages": "it counts all of them"}),
