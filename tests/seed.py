@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import msgspec
 
 from clearlift_adapters.stores.memory import ConnectionRow, JobTableRow, MemoryDatabase, SealRow
+from clearlift_engine.stream import Entry
 
 Value = str | int | float | bytes | None
 Row = dict[str, Any]
@@ -86,6 +87,10 @@ class Seed:
         """Say, as `keys rotate` does, that a pair of ciphertexts is another one, encrypted anew."""
         row = {"connection_id": connection_id, "ciphertexts": ciphertexts, "known_as": known_as}
         self._tables.insert("credential_seals", row)
+
+    def add_entry(self, entry: Entry) -> None:
+        """Write a row of the log past every rule of the store."""
+        self._tables.insert("outbox", msgspec.structs.asdict(entry))
 
     def tear_out(self, *positions: int) -> None:
         """Remove rows of the log, as only somebody can who goes past every lock."""

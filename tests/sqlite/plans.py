@@ -168,6 +168,7 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
             ("o USING INTEGER PRIMARY KEY (rowid=?)", _CONNECTION_BY_ID),
             {"connection_state": "it orders all that failed", "s": "the few that it has found"},
         ),
+    },
     "seals.sql": {
         "rows": Expected(("outbox USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",)),
         "last_position": Expected(("SEARCH outbox",)),

@@ -17,7 +17,7 @@ from clearlift_adapters.cli.exits import guarded
 from clearlift_adapters.cli.options import Flags, Group
 
 _COMMANDS: Final = (
-    *("migrate", "tick", "relay", "replay", "status", "connections", "queue", "keys"),
+    *("migrate", "tick", "relay", "replay", "status", "connections", "queue", "keys", "audit"),
     *("pause", "resume", "retry"),
     "demo",
 )
@@ -44,8 +44,8 @@ class LazyCommands(Group):
     cls=LazyCommands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 too many connections failed, "
-    "4 configuration or key wrong, 5 database or queue unreachable, 6 replay found a violation, "
-    "7 a check is not satisfied.",
+    "4 configuration or key wrong, 5 database or queue unreachable, "
+    "6 replay or audit found a violation, 7 a check is not satisfied.",
 )
 @click.version_option(package_name="clearlift-cron-worker", message="%(version)s")
 def cli() -> None:

@@ -28,6 +28,13 @@ def print_json(value: object) -> None:
         sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
 
 
+def print_bytes(lines: bytes) -> None:
+    """Write lines that are ready as they are."""
+    with _reader():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(lines)
+
+
 def print_line(text: str) -> None:
     """Write a line that a person reads."""
     with _reader():
