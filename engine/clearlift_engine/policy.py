@@ -114,7 +114,7 @@ def _held_by_stream(conn: Candidate, now_ms: int) -> Blocked | None:
     match stream.state:
         case "job_created":
             return Blocked("in_outbox")
-        case "refreshing" if now_ms < (stream.lease_until or 0) <= now_ms + LEASE_MAX_MS:
+        case "refreshing" if leased(stream, now_ms):
             return Blocked("refreshing", stream.lease_until)
         case "failed" if not conn.reconnected:
             if stream.retry_at is None:
@@ -123,6 +123,16 @@ def _held_by_stream(conn: Candidate, now_ms: int) -> Blocked | None:
             return Blocked("backoff", stream.retry_at) if waits else None
         case _:
             return None
+
+
+def leased(stream: Stream, now_ms: int) -> bool:
+    """Return whether a refresh is claimed at a moment; a lease too far ahead is a clock's error.
+
+    The moment has to be the present one: to a worker that stood still for longer than
+    LEASE_MAX_MS, and still goes by the time when it began, any live lease is too far ahead.
+    """
+    until_ms = stream.lease_until or 0
+    return stream.state == "refreshing" and now_ms < until_ms <= now_ms + LEASE_MAX_MS
 
 
 def _held_by_job(conn: Candidate, now_ms: int, schedule: Schedule) -> Blocked | None:

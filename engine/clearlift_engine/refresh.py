@@ -31,7 +31,7 @@ from clearlift_engine.decisions import (
 )
 from clearlift_engine.judge import Claim, Judge
 from clearlift_engine.pacing import HORIZON_MS, Gate, allowance, reserve
-from clearlift_engine.policy import MINUTE_MS, Candidate, Due, assess
+from clearlift_engine.policy import MINUTE_MS, Candidate, Due, assess, leased
 from clearlift_engine.ports import Appended, Provider, Refreshed, Refused
 from clearlift_engine.run import Run
 
@@ -210,6 +210,7 @@ class Lane:
             opened(conn, due, at_ms=run.ports.clock.now(), run_id=run.run_id)
             for conn in conns
             if isinstance(due := assess(conn, run.now_ms, run.settings.schedule), Due)
+            and not leased(conn.stream, run.ports.clock.now())
         ]
 
     def _found(self, conn: Candidate) -> None:

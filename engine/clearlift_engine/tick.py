@@ -19,7 +19,7 @@ from clearlift_engine.decisions import (
     opened,
     too_large,
 )
-from clearlift_engine.policy import Blocked, Candidate, Due, assess, iso
+from clearlift_engine.policy import Blocked, Candidate, Due, assess, iso, leased
 from clearlift_engine.ports import Plan
 from clearlift_engine.refresh import refresh_all
 from clearlift_engine.run import (
@@ -122,7 +122,7 @@ async def serve_batch(run: Run, refs: Sequence[int]) -> Sequence[Candidate]:
     for conn in conns.values():
         run.warn_of_oddities(conn)
         due = assess(conn, run.now_ms, run.settings.schedule)
-        if isinstance(due, Blocked):
+        if isinstance(due, Blocked) or leased(conn.stream, run.ports.clock.now()):
             continue
         decision = decide(run, conn, due)
         if decision is None:

@@ -24,6 +24,14 @@ def test_no_history_breaks_a_promise(number: int) -> None:
     assert not {seed: violations for seed, violations in broken.items() if violations}
 
 
+def test_worker_frozen_for_longer_than_any_lease_does_not_take_a_live_claim() -> None:
+    seed = 5538  # A tick thaws after 74 minutes, and a rival has just claimed what it wants.
+
+    played = play(seed)
+
+    assert not played.violations
+
+
 def test_seed_gives_the_same_history_whatever_was_played_before() -> None:
     forwards = [play(seed).trace_hash for seed in range(1, 11)]
 
