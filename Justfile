@@ -36,6 +36,10 @@ check: format-check lint types imports test
 @simulate *args:
     python -m tests.simulation "$@"
 
+# Plant bugs, and show which seed finds each: all of them, or those named
+@sabotage *args:
+    python -m tests.sabotage "$@"
+
 # Measure speed as ratios, side by side with plain sqlite3
 @bench *args:
     python -m tests.benchmarks "$@"
