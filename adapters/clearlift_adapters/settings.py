@@ -24,6 +24,7 @@ from clearlift_adapters.oauth.providers import (
     built_in,
     declared,
 )
+from clearlift_adapters.published import refuse_published
 from clearlift_adapters.sources import (
     CONFIG,
     Found,
@@ -102,11 +103,14 @@ def load_settings(
     table = Table(_parsed(path) if path else {}, path)
     sources = Sources(flags, environment, table)
     previous = sources.secret("ENCRYPTION_KEY_PREVIOUS")
+    key = sources.secret("ENCRYPTION_KEY")
+    if key is not None:
+        refuse_published(key.value)
     settings = Settings(
         database=_database(sources),
         queue=sources.optional("CLEARLIFT_QUEUE"),
         now_ms=_now(sources.environment_only("CLEARLIFT_NOW")),
-        encryption_key=sources.secret("ENCRYPTION_KEY"),
+        encryption_key=key,
         encryption_keys_previous=_several(previous),
         cloudflare_api_token=sources.secret("CLOUDFLARE_API_TOKEN"),
         audit_signing_key=sources.secret("AUDIT_SIGNING_KEY"),
