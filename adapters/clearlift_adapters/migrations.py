@@ -117,12 +117,14 @@ async def _refuse_strangers(db: Database, folder: Traversable, names: Collection
     """See that no table that is about to be made is there already and is another one.
 
     The shared tables may be: they are another program's. Of ours there may be some that a migration
-    cut short has left behind; those have just our columns.
+    cut short, or another process that is at it now, has made; those have our columns, and maybe
+    some that a later migration adds.
     """
     ours = _tables_of(folder, names)
     found = await _columns(db, list(ours))
     for table, columns in found.items():
-        if columns != ours[table]:
+        first, last = ours[table]
+        if not first <= columns <= last:
             raise ConfigurationError(
                 f"this database has a table {table!r} that is not this worker's, and the worker "
                 "needs the name: rename it, or give the worker a database of its own"
@@ -137,8 +139,11 @@ async def _columns(db: Database, tables: Sequence[str]) -> Columns:
     return found
 
 
-def _tables_of(folder: Traversable, names: Collection[str]) -> dict[str, set[str]]:
-    """Return the columns of the tables that some migrations make, by making them in memory."""
+def _tables_of(folder: Traversable, names: Collection[str]) -> dict[str, tuple[set[str], set[str]]]:
+    """Return the columns of the tables that some migrations make, by making them in memory.
+
+    Those that a table has at first, and those that it has after all migrations.
+    """
     tables: dict[str, set[str]] = {}
     with closing(sqlite3.connect(":memory:")) as raw:
         for name in migration_names(folder):
@@ -152,7 +157,8 @@ def _tables_of(folder: Traversable, names: Collection[str]) -> dict[str, set[str
                 tables |= {
                     table: _tables_in(raw)[table] for table in _tables_in(raw).keys() - before
                 }
-    return tables
+        last = _tables_in(raw)
+    return {table: (columns, last[table]) for table, columns in tables.items()}
 
 
 def _tables_in(raw: "sqlite3.Connection") -> dict[str, set[str]]:
