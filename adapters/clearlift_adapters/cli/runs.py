@@ -7,9 +7,10 @@ from typing import Final
 
 import msgspec
 
+from clearlift_adapters.backend import open_backend
 from clearlift_adapters.cli import exits
 from clearlift_adapters.cli.options import Flags
-from clearlift_adapters.cli.world import World, open_world
+from clearlift_adapters.cli.world import World, clock_of, cloudflare_of
 from clearlift_adapters.ids import new_id
 from clearlift_engine.errors import CronWorkerError
 
@@ -61,13 +62,15 @@ async def noted(flags: Flags, command: str, began_at: int, code: int, report: ob
 
     Whoever audits a copy, or may read only, gets the result all the same.
     """
+    settings, clock = flags.settings, clock_of(flags, writes=False)
+    access = cloudflare_of(settings, clock)
     try:
-        async with open_world(flags, "rw") as world:
-            journal, run_id = world.backend.journal, new_id()
+        async with open_backend(settings.database, mode="rw", cloudflare=access) as backend:
+            journal, run_id = backend.journal, new_id()
             await journal.begin(run_id, command, now_ms=began_at)
             outcome = _OUTCOMES.get(code, "failed")
             encoded = msgspec.json.encode(report)
-            now_ms = world.clock.now()
+            now_ms = clock.now()
             await journal.finish(run_id, now_ms=now_ms, outcome=outcome, report=encoded)
     except CronWorkerError as exc:
         flags.log.note("info", "the audit is not recorded", why=str(exc))
