@@ -227,7 +227,9 @@ BUGS: Final[Mapping[str, Sequence[Patch]]] = {
     ],
     "rotated token dropped": [Patch(store, "_store", _stored_without_refresh_token)],
     "user's token overwritten": [Patch(store, "_fits", _fits_whatever_is_there)],
-    "lease ignored": [Patch(policy, "_held_by_stream", _held_by_stream("refreshing"))],
+    "lease ignored": [
+        Patch(module, "leased", _returns(answer=False)) for module in (policy, refresh, tick)
+    ],
     "retry_at ignored": [
         Patch(policy, "_held_by_stream", _held_by_stream("failed", only_with_time=True))
     ],
