@@ -18,6 +18,7 @@ def test_status_tells_what_a_tick_has_left(program: Program) -> None:
     program.run("tick")
 
     view = program.run("status", "--json").json
+    shown = program.run("status").out
 
     assert view["connections"] == {
         "pinterest": {"failed": 1},
@@ -26,6 +27,7 @@ def test_status_tells_what_a_tick_has_left(program: Program) -> None:
     assert (view["waiting_for_relay"], view["queue_messages"]) == (1, 0)
     assert (view["tokens_expired"], view["error_rate"]) == (1, 0.5)
     assert view["last_tick_outcome"] == "many_failed"
+    assert "odd\tpinterest\t1\t2026-10-10T12:" in shown
     assert [alert["name"] for alert in view["alerts"] if alert["firing"]] == ["error_rate"]
 
 

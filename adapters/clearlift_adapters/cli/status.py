@@ -111,6 +111,11 @@ def _print(view: StatusView, seen: Overview) -> None:
         for platform, counts in view.connections.items()
         for state, number in counts.items()
     )
+    worst = Columns("failed most often", "platform", "failures", "retry at")
+    worst.write(
+        (each.connection_id, each.platform, each.failures, readable(when(each.retry_at)))
+        for each in seen.worst
+    )
     fired = [alert for alert in view.alerts if alert.firing]
     attention = Columns("needs attention", "what", "do")
     attention.write((alert.name, alert.sentence, alert.next_step) for alert in fired)
