@@ -16,16 +16,26 @@ import click
 from clearlift_adapters.cli.exits import guarded
 from clearlift_adapters.cli.options import Flags, Group
 
-_COMMANDS: Final = (
-    *("migrate", "tick", "relay", "replay", "status", "connections", "queue", "keys", "audit"),
-    *("pause", "resume", "retry"),
-    "demo",
-)
-_GROUPED: Final = {"pause": "operators", "resume": "operators", "retry": "operators"}
+# Each command's module; it is `command` there, or bears its own name in a module of several.
+_COMMANDS: Final = {
+    "migrate": "migrate",
+    "tick": "tick",
+    "relay": "relay",
+    "replay": "replay",
+    "status": "status",
+    "connections": "connections",
+    "pause": "operators",
+    "resume": "operators",
+    "retry": "operators",
+    "queue": "queue",
+    "keys": "keys",
+    "audit": "audit",
+    "demo": "demo",
+}
 
 
 class LazyCommands(Group):
-    """The commands: each is `command` in a module that bears its name, or is itself in another."""
+    """The commands, in the order of the help; a module is imported when its command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         return list(_COMMANDS)
@@ -33,8 +43,8 @@ class LazyCommands(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  same
         if cmd_name not in _COMMANDS:
             return None
-        module = import_module(f"{__package__}.{_GROUPED.get(cmd_name, cmd_name)}")
-        command = getattr(module, cmd_name if cmd_name in _GROUPED else "command")
+        module = import_module(f"{__package__}.{_COMMANDS[cmd_name]}")
+        command = getattr(module, "command" if _COMMANDS[cmd_name] == cmd_name else cmd_name)
         assert isinstance(command, click.Command)
         return command
 
