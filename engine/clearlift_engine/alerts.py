@@ -168,6 +168,8 @@ def _audit_violation(seen: Overview) -> Alert:
 
 
 AUDITS: Final = ("replay", "audit verify")
+# These look at runs alone, whose past is known: they can be held against any moment.
+OF_RUNS: Final[frozenset[AlertName]] = frozenset({"error_rate", "missed_ticks", "audit_violation"})
 
 _RULES: Final[Mapping[AlertName, Callable[[Overview], Alert]]] = {
     "error_rate": _error_rate,

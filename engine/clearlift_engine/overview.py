@@ -106,8 +106,10 @@ class Monitor(Protocol):
         """Return what waits for the relay."""
         ...
 
-    async def runs(self, *, since_ms: int, limit: int) -> Sequence[RunFact]:
-        """Return the runs that began since then, newest first."""
+    async def runs(
+        self, *, since_ms: int, until_ms: int | None = None, limit: int
+    ) -> Sequence[RunFact]:
+        """Return the runs that began since then, and not after `until_ms`, newest first."""
         ...
 
     async def gates(self) -> Sequence[Gate]:

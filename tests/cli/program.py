@@ -14,7 +14,7 @@ from tests.seed import Row, Seed, SqliteTables
 KEY: Final = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="  # Bytes 0 to 31.
 NOW: Final = "2026-10-10T12:00:00Z"
 
-_COMMAND: Final = (sys.executable, "-W", "error", "-m", "clearlift_adapters.cli")
+COMMAND: Final = (sys.executable, "-W", "error", "-m", "clearlift_adapters.cli")
 
 
 class Ended(NamedTuple):
@@ -51,12 +51,12 @@ class Program:
     def run(self, *arguments: str, stdin: str = "", **environment: str) -> Ended:
         """Run one command line to its end."""
         done = subprocess.run(
-            [*_COMMAND, *arguments],
+            [*COMMAND, *arguments],
             input=stdin,
             capture_output=True,
             encoding="utf-8",
             cwd=self.folder,
-            env=_environment(environment),
+            env=environment_of(environment),
             timeout=60,
             check=False,
         )
@@ -65,12 +65,12 @@ class Program:
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
         """Start one that does not end by itself."""
         return subprocess.Popen(
-            [*_COMMAND, *arguments],
+            [*COMMAND, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
             cwd=self.folder,
-            env=_environment(environment),
+            env=environment_of(environment),
         )
 
     def rows(self, table: str) -> list[Row]:
@@ -82,6 +82,7 @@ class Program:
         self._raw.execute(statement)
 
 
-def _environment(settings: dict[str, str]) -> dict[str, str]:
+def environment_of(settings: dict[str, str]) -> dict[str, str]:
+    """Return what a process gets: little of ours, and a time of day of its own."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return {**kept, "PYTHONUTF8": "1", "CLEARLIFT_NOW": NOW, **settings}

@@ -106,6 +106,9 @@ async def test_runs_are_told_newest_first_with_what_they_count(world: World) -> 
         ),
     ]
     assert [run.id for run in await world.monitor.runs(since_ms=0, limit=1)] == ["r2"]
+    until_ms = NOW_MS + 1
+    earlier = await world.monitor.runs(since_ms=0, until_ms=until_ms, limit=1)
+    assert [run.id for run in earlier] == ["r1"]
 
 
 async def test_gates_are_those_of_every_provider_asked(world: World) -> None:

@@ -162,7 +162,7 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
                 "s USING INDEX connection_state_waiting": "it stops at the first",
             }
         ),
-        "runs": Expected(("runs_by_start (started_at>?)",)),
+        "runs": Expected(("runs_by_start (started_at>? AND started_at<?)",)),
         "gates": Expected(scans={"provider_gates": "a row for each provider"}),
         "worst": Expected(
             ("o USING INTEGER PRIMARY KEY (rowid=?)", _CONNECTION_BY_ID),

@@ -8,12 +8,15 @@ import re
 import sys
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from clearlift_adapters.logs import visible
 from clearlift_engine.policy import iso
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 BROKEN_PIPE: Final = 141  # As a shell has it: 128 and the number of the signal.
 
@@ -50,7 +53,7 @@ class Columns:
 
     def write(self, rows: Iterable[Sequence[object]]) -> None:
         """Write some rows; None is a dash."""
-        cells = [[_cell(value) for value in row] for row in rows]
+        cells = [[cell(value) for value in row] for row in rows]
         if not cells:
             return
         with _reader():
@@ -61,6 +64,26 @@ class Columns:
             self._begun = True
             for line in lines:
                 sys.stdout.write(_writable("\t".join(line)) + "\n")
+
+
+class Grid(NamedTuple):
+    """A table that is there as a whole."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+Part = str | Grid  # Of a screen: a line, or a table.
+
+
+def print_parts(parts: Iterable[Part]) -> None:
+    """Write lines and tables one below the other; a table without rows is left out."""
+    for part in parts:
+        match part:
+            case str():
+                print_line(part)
+            case Grid(headings, rows):
+                Columns(*headings).write(rows)
 
 
 def flush() -> None:
@@ -102,7 +125,8 @@ def counted(number: int, singular: str, plural: str | None = None) -> str:
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """Return what stands in a table for a value."""
     match value:
         case None:
             return "-"
@@ -119,28 +143,31 @@ def _writable(text: str) -> str:
 
 
 def _draw(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    """Draw a table; where it would be wider than the terminal, a block of lines for each row."""
     from rich.console import Console  # noqa: PLC0415  see above
+
+    console = Console()
+    console.print(drawn(headings, cells, console.width))
+
+
+def drawn(headings: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> "Table":
+    """Return a table for a terminal; where it would be wider, a block of lines for each row."""
     from rich.table import Table  # noqa: PLC0415  see above
     from rich.text import Text  # noqa: PLC0415  see above
 
-    console = Console()
-    if _width([headings, *cells]) > console.width:
-        blocks = Table.grid(padding=(0, 2, 0, 0))
-        for row in cells:
-            for heading, cell in zip(headings, row, strict=True):
-                blocks.add_row(Text(heading, "bold"), Text(cell, overflow="fold"))
-            blocks.add_row("")
-        console.print(blocks)
-        return
     table = Table.grid(padding=(0, 2, 0, 0))
+    if _width([headings, *cells]) > width:
+        for row in cells:
+            for heading, text in zip(headings, row, strict=True):
+                table.add_row(Text(heading, "bold"), Text(text, overflow="fold"))
+            table.add_row("")
+        return table
     for _ in headings[:-1]:
         table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row(*(Text(heading, "bold") for heading in headings))
     for row in cells:
         table.add_row(*map(Text, row))
-    console.print(table)
+    return table
 
 
 def _width(lines: Sequence[Sequence[str]]) -> int:

@@ -1,9 +1,11 @@
 """Looks at everything once, for all commands that show or judge the worker's state."""
 
+from collections.abc import Sequence
+
 from clearlift_adapters.cli.schedule import expected, next_after
 from clearlift_adapters.cli.world import World
 from clearlift_engine.errors import ConfigurationError, UnavailableError
-from clearlift_engine.overview import RUNS_MAX, WORST_MAX, Overview
+from clearlift_engine.overview import RUNS_MAX, WORST_MAX, Backlog, Overview, RunFact
 from clearlift_engine.policy import DAY_MS
 from clearlift_engine.ports import Depth
 
@@ -21,7 +23,6 @@ async def look(world: World) -> Overview:
     # One after another: each is a question to one database, and is cheap but for the first.
     crowds = await monitor.crowds(now_ms=now_ms, job_limit_ms=settings.schedule.job_limit_ms)
     runs = await monitor.runs(since_ms=now_ms - DAY_MS, limit=RUNS_MAX)
-    since_ms = min((run.started_at for run in runs if run.command == "tick"), default=now_ms)
     return Overview(
         at=now_ms,
         crowds=crowds,
@@ -30,9 +31,48 @@ async def look(world: World) -> Overview:
         gates=await monitor.gates(),
         runs=runs,
         worst=await monitor.worst(limit=WORST_MAX),
-        expected_ticks=expected(settings.cron, after_ms=since_ms, until_ms=now_ms),
+        expected_ticks=_expected(settings.cron, runs, now_ms),
         next_tick_at=next_after(settings.cron, now_ms),
     )
+
+
+async def look_back(world: World, at_ms: int) -> Overview:
+    """Return what the log and the runs know of a moment in the past, by today's schedule.
+
+    Of tokens, the queue, the providers and who failed most often they keep no history: those are
+    absent here, which is not to be read as none.
+
+    Raises:
+        ConfigurationError: CLEARLIFT_CRON is no schedule.
+        UnavailableError: the database does not answer.
+    """
+    monitor, cron = world.backend.monitor, world.settings.cron
+    crowds = await monitor.crowds_at(at_ms)
+    began = await monitor.runs(since_ms=at_ms - DAY_MS, until_ms=at_ms, limit=RUNS_MAX)
+    runs = [_as_of(run, at_ms) for run in began]
+    return Overview(
+        at=at_ms,
+        crowds=crowds,
+        backlog=Backlog(sum(each.connections for each in crowds if each.state == "job_created")),
+        queue=None,
+        gates=(),
+        runs=runs,
+        worst=(),
+        expected_ticks=_expected(cron, runs, at_ms),
+        next_tick_at=next_after(cron, at_ms),
+    )
+
+
+def _expected(cron: str, runs: Sequence[RunFact], now_ms: int) -> Sequence[int]:
+    since_ms = min((run.started_at for run in runs if run.command == "tick"), default=now_ms)
+    return expected(cron, after_ms=since_ms, until_ms=now_ms)
+
+
+def _as_of(run: RunFact, at_ms: int) -> RunFact:
+    """Return what was known of a run at a moment: nothing but its beginning, if it went on."""
+    if run.finished_at is not None and run.finished_at <= at_ms:
+        return run
+    return RunFact(run.id, run.command, run.started_at, finished_at=None, outcome=None)
 
 
 async def depth_of(world: World) -> Depth | None:

@@ -15,9 +15,10 @@ _CROWDS: Final = bind(_SQL, "crowds", "now_ms", "expires_before_ms", "job_horizo
 _POSITION_AT: Final = bind(_SQL, "position_at", "at_ms")
 _CROWDS_AT: Final = bind(_SQL, "crowds_at", "position")
 _BACKLOG: Final = bind(_SQL, "backlog")
-_RUNS: Final = bind(_SQL, "runs", "since_ms", "limit")
+_RUNS: Final = bind(_SQL, "runs", "since_ms", "until_ms", "limit")
 _GATES: Final = bind(_SQL, "gates")
 _WORST: Final = bind(_SQL, "worst", "limit")
+_NO_END: Final = 2**53  # Ms: what JSON's numbers still carry exactly.
 
 
 class SqlMonitor:
@@ -52,8 +53,11 @@ class SqlMonitor:
         [(jobs, oldest_at)] = await self._db.read(_BACKLOG)
         return Backlog(_number(jobs), oldest_at)
 
-    async def runs(self, *, since_ms: int, limit: int) -> Sequence[RunFact]:
-        return [RunFact(*row) for row in await self._db.read(_RUNS, since_ms, limit)]
+    async def runs(
+        self, *, since_ms: int, until_ms: int | None = None, limit: int
+    ) -> Sequence[RunFact]:
+        last_ms = _NO_END if until_ms is None else until_ms
+        return [RunFact(*row) for row in await self._db.read(_RUNS, since_ms, last_ms, limit)]
 
     async def gates(self) -> Sequence[Gate]:
         return [msgspec.json.decode(row[0], type=Gate) for row in await self._db.read(_GATES)]

@@ -77,7 +77,7 @@ SELECT
 FROM (
   SELECT id, command, started_at, finished_at, outcome, iif(json_valid(report), report, '{}') AS report
   FROM runs
-  WHERE started_at >= :since_ms
+  WHERE started_at >= :since_ms AND started_at <= :until_ms
   ORDER BY started_at DESC, id DESC
   LIMIT :limit
 );

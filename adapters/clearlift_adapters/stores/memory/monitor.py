@@ -70,8 +70,14 @@ class MemoryMonitor:
         )
         return Backlog(len(waiting), waiting[0][1] if waiting else None)
 
-    async def runs(self, *, since_ms: int, limit: int) -> Sequence[RunFact]:
-        recent = [run for run in self._db.runs.values() if run.started_at >= since_ms]
+    async def runs(
+        self, *, since_ms: int, until_ms: int | None = None, limit: int
+    ) -> Sequence[RunFact]:
+        recent = [
+            run
+            for run in self._db.runs.values()
+            if since_ms <= run.started_at and (until_ms is None or run.started_at <= until_ms)
+        ]
         recent.sort(key=lambda run: (run.started_at, run.id), reverse=True)
         return [_fact(run) for run in recent[:limit]]
 
