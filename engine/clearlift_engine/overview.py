@@ -17,6 +17,7 @@ from clearlift_engine.ports import Depth
 EXPIRING_MS: Final = DAY_MS
 RUNS_MAX: Final = 1_000  # Of the last day: ten days of ticks, or a day of ticks by the minute.
 WORST_MAX: Final = 20
+FLOW_ROWS_MAX: Final = 1_000_000  # Of the last day: read in a second, and no more is needed.
 
 
 class Crowd(msgspec.Struct, frozen=True):
@@ -59,6 +60,26 @@ class Trouble(msgspec.Struct, frozen=True):
     failed_at: int
     retry_at: int | None  # None: its user must reconnect.
     data: str  # Of the newest event, JSON: a SyncFailed.
+
+
+class Flow(msgspec.Struct, frozen=True):
+    """A move of the state machine, and how often the log has it."""
+
+    source: State | None  # None: it was the connection's first.
+    transition: str
+    target: State
+    events: int
+    first_at: int  # When the first of them happened.
+
+
+class Audit(msgspec.Struct, frozen=True):
+    """The newest run of a command that audits the log, and how it ended."""
+
+    command: str
+    started_at: int
+    outcome: str
+    events: int | None  # None: its report does not say.
+    violations: int | None
 
 
 class Backlog(msgspec.Struct, frozen=True):
@@ -118,4 +139,12 @@ class Monitor(Protocol):
 
     async def worst(self, *, limit: int) -> Sequence[Trouble]:
         """Return failed connections: those that failed most often, and then longest ago, first."""
+        ...
+
+    async def flows(self, *, since_ms: int, limit: int) -> Sequence[Flow]:
+        """Return the moves made since then, counted, of the newest `limit` rows of the log."""
+        ...
+
+    async def audits(self, *, since_ms: int) -> Sequence[Audit]:
+        """Return of each command that audits the newest run begun since then that has ended."""
         ...

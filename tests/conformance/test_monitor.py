@@ -1,7 +1,7 @@
 """What every Monitor promises."""
 
 from clearlift_engine.events import decode
-from clearlift_engine.overview import Backlog, Crowd, RunFact
+from clearlift_engine.overview import Audit, Backlog, Crowd, Flow, RunFact
 from clearlift_engine.pacing import Gate
 from clearlift_engine.policy import DAY_MS, HOUR_MS, iso
 from clearlift_engine.ports import Commit
@@ -147,3 +147,42 @@ async def test_deleted_connection_is_still_among_the_worst(world: World) -> None
 
     [trouble] = await world.monitor.worst(limit=5)
     assert (trouble.connection_id, trouble.platform) == ("gone", None)
+
+
+async def test_flows_count_each_move_since_a_moment(world: World) -> None:
+    for name in ("a", "b", "late"):
+        world.seed.add_connection(name)
+    old = NOW_MS - DAY_MS - 1
+    first = commit("a", DUE, created("a", "j1", at_ms=old), at_ms=old)
+    await take(world.store, first)
+    await take(world.store, commit(first.after, ENQUEUED, at_ms=NOW_MS - DAY_MS))
+    await take(world.store, commit("b", DUE, failed(retry_at=None), at_ms=NOW_MS - 1))
+    await take(world.store, commit("late", DUE))
+
+    flows = await world.monitor.flows(since_ms=NOW_MS - DAY_MS, limit=100)
+
+    assert flows == [
+        Flow(None, "fell_due", "due", 2, NOW_MS - 1),
+        Flow("due", "sync_failed", "failed", 1, NOW_MS - 1),
+        Flow("job_created", "job_enqueued", "enqueued", 1, NOW_MS - DAY_MS),
+    ]
+    assert await world.monitor.flows(since_ms=0, limit=1) == [
+        Flow(None, "fell_due", "due", 1, NOW_MS)
+    ]
+
+
+async def test_of_each_audit_the_newest_that_has_ended_is_told(world: World) -> None:
+    runs = {"old": "replay", "newer": "replay", "under way": "replay", "a": "audit verify"}
+    for number, (run_id, command) in enumerate({**runs, "t": "tick"}.items()):
+        await world.journal.begin(run_id, command, now_ms=NOW_MS + number)
+    for run_id, outcome in (("old", "violated"), ("newer", "done"), ("a", "violated"), ("t", "x")):
+        report = b'{"events":9,"violations":0}' if run_id == "newer" else b"null"
+        await world.journal.finish(run_id, now_ms=NOW_MS + 9, outcome=outcome, report=report)
+
+    audits = await world.monitor.audits(since_ms=NOW_MS)
+
+    assert audits == [
+        Audit("audit verify", NOW_MS + 3, "violated", None, None),
+        Audit("replay", NOW_MS + 1, "done", 9, 0),
+    ]
+    assert await world.monitor.audits(since_ms=NOW_MS + 4) == []

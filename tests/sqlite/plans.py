@@ -156,6 +156,8 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
         "crowds_at": Expected(
             (_CONNECTION_BY_ID, "outbox_1 (connection_id=?)"), {"s": "it counts all streams"}
         ),
+        "flows": Expected(("outbox USING INTEGER PRIMARY KEY (rowid>?)", "SEARCH outbox")),
+        "audits": Expected(("runs_by_start (started_at>?)",)),
         "backlog": Expected(
             scans={
                 "connection_state USING COVERING INDEX connection_state_waiting": _PARTIAL,

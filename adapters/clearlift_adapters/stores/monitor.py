@@ -7,13 +7,23 @@ import msgspec
 
 from clearlift_adapters.stores.queries import bind, load
 from clearlift_adapters.stores.sql import Database
-from clearlift_engine.overview import EXPIRING_MS, Backlog, Crowd, RunFact, Trouble
+from clearlift_engine.overview import (
+    EXPIRING_MS,
+    Audit,
+    Backlog,
+    Crowd,
+    Flow,
+    RunFact,
+    Trouble,
+)
 from clearlift_engine.pacing import Gate
 
 _SQL: Final = load("monitor.sql")
 _CROWDS: Final = bind(_SQL, "crowds", "now_ms", "expires_before_ms", "job_horizon_ms")
 _POSITION_AT: Final = bind(_SQL, "position_at", "at_ms")
 _CROWDS_AT: Final = bind(_SQL, "crowds_at", "position")
+_FLOWS: Final = bind(_SQL, "flows", "after", "limit")
+_AUDITS: Final = bind(_SQL, "audits", "since_ms")
 _BACKLOG: Final = bind(_SQL, "backlog")
 _RUNS: Final = bind(_SQL, "runs", "since_ms", "until_ms", "limit")
 _GATES: Final = bind(_SQL, "gates")
@@ -64,6 +74,17 @@ class SqlMonitor:
 
     async def worst(self, *, limit: int) -> Sequence[Trouble]:
         return [Trouble(*row) for row in await self._db.read(_WORST, limit)]
+
+    async def flows(self, *, since_ms: int, limit: int) -> Sequence[Flow]:
+        [(before,)] = await self._db.read(_POSITION_AT, since_ms - 1)
+        rows = await self._db.read(_FLOWS, before, limit)
+        return [
+            Flow(source, transition, target, _number(events), _number(first_at))
+            for source, transition, target, events, first_at in rows
+        ]
+
+    async def audits(self, *, since_ms: int) -> Sequence[Audit]:
+        return [Audit(*row) for row in await self._db.read(_AUDITS, since_ms)]
 
 
 def _number(value: float | None) -> int:

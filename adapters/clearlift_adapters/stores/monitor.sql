@@ -58,6 +58,25 @@ LEFT JOIN platform_connections AS c ON c.id = s.connection_id
 GROUP BY 1, 2
 ORDER BY 1, 2;
 
+-- name: flows
+-- Of the log's end only, by position: a day of a large installation, not its years.
+SELECT source, transition, target, count(*) AS events, min(occurred_at) AS first_at
+FROM outbox
+WHERE position > max(:after, (SELECT max(position) FROM outbox) - :limit)
+GROUP BY 1, 2, 3
+ORDER BY 1, 2, 3;
+
+-- name: audits
+-- Beside max(), SQLite takes the other columns from the row that has it.
+SELECT
+  command, max(started_at) AS started_at, outcome,
+  iif(json_valid(report), report ->> '$.events', NULL) AS events,
+  iif(json_valid(report), report ->> '$.violations', NULL) AS violations
+FROM runs
+WHERE started_at >= :since_ms AND command IN ('replay', 'audit verify') AND outcome IS NOT NULL
+GROUP BY command
+ORDER BY command;
+
 -- name: backlog
 SELECT
   count(*) AS jobs,

@@ -1,15 +1,24 @@
 """The port Monitor over plain dicts."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import cast
+from typing import TypeVar, cast
 
 import msgspec
 
 from clearlift_adapters.stores.memory.tables import ConnectionRow, MemoryDatabase, RunRow
 from clearlift_adapters.stores.timestamps import milliseconds
+from clearlift_engine.alerts import AUDITS
 from clearlift_engine.machine import State
-from clearlift_engine.overview import EXPIRING_MS, Backlog, Crowd, RunFact, Trouble
+from clearlift_engine.overview import (
+    EXPIRING_MS,
+    Audit,
+    Backlog,
+    Crowd,
+    Flow,
+    RunFact,
+    Trouble,
+)
 from clearlift_engine.pacing import Gate
 from clearlift_engine.stream import Stream
 
@@ -24,6 +33,11 @@ class _Report(msgspec.Struct):
     deferred: int = 0
     delivered: int = 0
     duration_ms: int | None = None
+
+
+class _Audited(msgspec.Struct):
+    events: int | None = None
+    violations: int | None = None
 
 
 class MemoryMonitor:
@@ -95,6 +109,34 @@ class MemoryMonitor:
         )
         return [self._trouble(each.stream, each.position) for each in failed[:limit]]
 
+    async def flows(self, *, since_ms: int, limit: int) -> Sequence[Flow]:
+        newest = sorted(self._db.outbox)[-limit:]
+        entries = [self._db.outbox[each] for each in newest]
+        moves = defaultdict[tuple[str | None, str, str], list[int]](list)
+        for entry in entries:
+            if entry.occurred_at >= since_ms:
+                moves[entry.source, entry.transition, entry.target].append(entry.occurred_at)
+        return [
+            Flow(
+                cast("State | None", source),
+                transition,
+                cast("State", target),
+                len(times),
+                min(times),
+            )
+            for (source, transition, target), times in sorted(moves.items(), key=_in_order)
+        ]
+
+    async def audits(self, *, since_ms: int) -> Sequence[Audit]:
+        newest: dict[str, Audit] = {}
+        for run in sorted(self._db.runs.values(), key=lambda run: run.started_at):
+            if run.started_at >= since_ms and run.outcome is not None and run.command in AUDITS:
+                said = _decoded(run, _Audited)
+                newest[run.command] = Audit(
+                    run.command, run.started_at, run.outcome, said.events, said.violations
+                )
+        return [newest[command] for command in sorted(newest)]
+
     def _trouble(self, stream: Stream, position: int) -> Trouble:
         row = self._db.connection(stream.connection_id)
         return Trouble(
@@ -112,6 +154,11 @@ class MemoryMonitor:
         return None if row is None else row.platform
 
 
+def _in_order(move: tuple[tuple[str | None, str, str], object]) -> tuple[str, str, str]:
+    (source, transition, target), _ = move
+    return source or "", transition, target
+
+
 def _kind(row: ConnectionRow, stream: Stream) -> _Kind:
     dead = stream.state == "failed" and stream.retry_at is None
     return row.platform, stream.state, row.is_active == 1, dead
@@ -123,16 +170,22 @@ def _second(raw: object) -> int | None:
     return None if ms is None else ms // 1000 * 1000
 
 
-def _fact(run: RunRow) -> RunFact:
+_Shape = TypeVar("_Shape", _Report, _Audited)
+
+
+def _decoded(run: RunRow, shape: type[_Shape]) -> _Shape:
     try:
-        report = msgspec.json.decode(run.report or "{}", type=_Report)
+        return msgspec.json.decode(run.report or "{}", type=shape)
     except msgspec.MsgspecError:
-        report = _Report()
+        return shape()
+
+
+def _fact(run: RunRow) -> RunFact:
     return RunFact(
         run.id,
         run.command,
         run.started_at,
         run.finished_at,
         run.outcome,
-        *msgspec.structs.astuple(report),
+        *msgspec.structs.astuple(_decoded(run, _Report)),
     )
