@@ -71,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     providers: Mapping[str, OAuthProvider] = {}  # Built in and declared, by platform.
     config: Path | None = None
     origins: Mapping[str, str] = {}  # By name, as in the environment.
+    secret_files: Mapping[str, Path] = {}  # That were read, by what names them.
     complaints: Sequence[str] = ()  # About what is not in force, though somebody has set it.
 
     @property
@@ -131,6 +132,7 @@ def load_settings(
         providers={**_built_in(sources), **_declared(sources, table.table("providers"))},
         config=path,
         origins=sources.origins,
+        secret_files=sources.secret_files,
     )
     table.refuse_unknown()
     return msgspec.structs.replace(settings, complaints=sources.unknown())

@@ -100,6 +100,7 @@ class Sources:
     ) -> None:
         self.file = file
         self.origins: dict[str, str] = {}
+        self.secret_files: dict[str, Path] = {}  # By what names them.
         self._flags, self._environment = flags, environment
         self._lent: set[str] = set()  # Variables that the file names.
 
@@ -192,7 +193,7 @@ class Sources:
         if value:
             found = Found(value, "environment")
         elif path:
-            found = Found(read_secret(f"{name}_FILE", Path(path)), f"environment {name}_FILE")
+            found = Found(self._read(f"{name}_FILE", Path(path)), f"environment {name}_FILE")
         self.origins[name] = "default" if found is None else found.origin
         return found
 
@@ -214,8 +215,12 @@ class Sources:
         if path is not None:
             folder = (table.file or Path()).parent
             file = folder / as_text(path.origin, path)
-            return Found(read_secret(path.origin, file), path.origin)
+            return Found(self._read(path.origin, file), path.origin)
         return clear
+
+    def _read(self, setting: str, path: Path) -> str:
+        self.secret_files[setting] = path
+        return read_secret(setting, path)
 
 
 def nearest(text: str, known: Collection[str]) -> str | None:

@@ -171,6 +171,15 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
             {"connection_state": "it orders all that failed", "s": "the few that it has found"},
         ),
     },
+    "checkup.sql": {
+        "times": Expected(
+            scans={
+                "platform_connections": "one look at every connection",
+                "sync_jobs": "the newest, and it stops after some",
+            }
+        ),
+        "claims": Expected(scans={"sync_jobs": "the newest, and it stops after some"}),
+    },
     "seals.sql": {
         "rows": Expected(("outbox USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",)),
         "last_position": Expected(("SEARCH outbox",)),

@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "relay": "relay",
     "replay": "replay",
     "status": "status",
+    "doctor": "doctor",
     "connections": "connections",
     "pause": "operators",
     "resume": "operators",

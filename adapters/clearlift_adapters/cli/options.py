@@ -1,7 +1,7 @@
 """The options that every command has, before its name or after it, and what they add up to."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,13 @@ class Flags:
         for complaint in settings.complaints:
             self.log.note("warning", complaint)
         return settings
+
+    def without(self, names: Collection[str]) -> "Flags":
+        """Return the same flags as if these settings had not been made."""
+        others = Flags({k: v for k, v in self.environment.items() if k not in names})
+        others.values = {k: v for k, v in self.values.items() if k not in names}
+        others.config, others.json, others.verbosity = self.config, self.json, self.verbosity
+        return others
 
     @cached_property
     def log(self) -> Log:
