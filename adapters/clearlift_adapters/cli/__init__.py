@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "replay": "replay",
     "status": "status",
     "doctor": "doctor",
+    "metrics": "metrics",
     "connections": "connections",
     "pause": "operators",
     "resume": "operators",
