@@ -33,6 +33,7 @@ _COMMANDS: Final = {
     "keys": "keys",
     "audit": "audit",
     "demo": "demo",
+    "install": "install",
 }
 
 

@@ -81,7 +81,12 @@ class Group(click.Group):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  click's own
         super().__init__(*args, **kwargs)
-        self.params += Command.shared()
+        self.params += self.shared()
+
+    @classmethod
+    def shared(cls) -> list[click.Parameter]:
+        """Return the options that it shares with its commands."""
+        return Command.shared()
 
 
 def moment(text: str) -> int:
