@@ -13,6 +13,7 @@ from typing import Final
 
 import click
 
+from clearlift_adapters.cli.arguments import refuse_secrets
 from clearlift_adapters.cli.exits import guarded
 from clearlift_adapters.cli.options import Flags, Group
 
@@ -67,13 +68,15 @@ def cli() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; return its exit code."""
-    flags = Flags(os.environ)
-    return guarded(
-        lambda: cli.main(
+    flags = Flags(os.environ, arguments)
+
+    def work() -> object:
+        refuse_secrets(arguments, os.environ)
+        return cli.main(
             list(arguments), prog_name="clearlift-cron", obj=flags, standalone_mode=False
-        ),
-        flags,
-    )
+        )
+
+    return guarded(work, flags)
 
 
 def main() -> None:

@@ -1,13 +1,14 @@
 """The options that every command has, before its name or after it, and what they add up to."""
 
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import click
 
+from clearlift_adapters.cli.arguments import refuse_values
 from clearlift_adapters.logs import Log, listen
 from clearlift_adapters.settings import Settings, iso_time, load_settings
 
@@ -15,8 +16,8 @@ from clearlift_adapters.settings import Settings, iso_time, load_settings
 class Flags:
     """What the command line says for all commands alike; settings and log are made on first use."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self.environment = environment
+    def __init__(self, environment: Mapping[str, str], arguments: Sequence[str] = ()) -> None:
+        self.environment, self.arguments = environment, arguments
         self.values: dict[str, str] = {}  # By name, as in the environment.
         self.config: Path | None = None
         self.json = False
@@ -27,13 +28,15 @@ class Flags:
         """Return the settings in force."""
         settings = load_settings(self.values, self.environment, self.config)
         self.log.hide(settings.secrets)
+        refuse_values(self.arguments, settings.secrets)
         for complaint in settings.complaints:
             self.log.note("warning", complaint)
         return settings
 
     def without(self, names: Collection[str]) -> "Flags":
         """Return the same flags as if these settings had not been made."""
-        others = Flags({k: v for k, v in self.environment.items() if k not in names})
+        environment = {k: v for k, v in self.environment.items() if k not in names}
+        others = Flags(environment, self.arguments)
         others.values = {k: v for k, v in self.values.items() if k not in names}
         others.config, others.json, others.verbosity = self.config, self.json, self.verbosity
         return others

@@ -10,6 +10,7 @@ import msgspec
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import print_json, print_line
 from clearlift_adapters.cli.runs import recorded
+from clearlift_adapters.cli.starting import refuse_unsafe
 from clearlift_adapters.cli.stopping import Stop, stop_on_signal
 from clearlift_adapters.cli.world import open_world
 from clearlift_adapters.logs import Log
@@ -56,6 +57,7 @@ def command(flags: Flags, *, once: bool, interval_s: float, batch: int) -> None:
 
 
 async def _relay(flags: Flags, *, once: bool, interval_s: float, batch: int) -> RelayReport:
+    refuse_unsafe(flags)
     async with open_world(flags, "rw") as world, recorded(world, "relay") as run:
         log = world.log.bind(run_id=run.id)
         until = "nothing waits" if once else "SIGTERM"

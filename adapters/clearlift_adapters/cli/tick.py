@@ -13,6 +13,7 @@ from clearlift_adapters.cli.output import Columns, counted, print_json, print_li
 from clearlift_adapters.cli.plan import plan, print_plan
 from clearlift_adapters.cli.relay import BATCH
 from clearlift_adapters.cli.runs import RunRow, recorded
+from clearlift_adapters.cli.starting import refuse_unsafe
 from clearlift_adapters.cli.stopping import Stop, stop_on_signal
 from clearlift_adapters.cli.world import World, open_world
 from clearlift_adapters.settings import Settings
@@ -60,6 +61,7 @@ async def _tick(
     flags: Flags, *, delivers: bool, limit: int | None, deadline_s: float
 ) -> TickOutcome:
     started = time.monotonic()
+    refuse_unsafe(flags)
     async with open_world(flags, "rw") as world, recorded(world, "tick") as run:
         with stop_on_signal() as stop:
             claims_s = deadline_s - min(RESERVE_S, deadline_s / 2)

@@ -55,6 +55,7 @@ _STEPS: Final = {
     errno.EROFS: "name a file on another file system: this one is read-only",
     errno.ENAMETOOLONG: "give it a shorter name",
 }
+_SYNCHRONOUS_FULL: Final = 2
 _PRAGMAS: Final = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
@@ -246,6 +247,12 @@ class Moment:
 def _set_pragmas(db: "sqlite3.Connection") -> None:
     for pragma in _PRAGMAS:
         db.execute(pragma)
+    [(synchronous,)] = db.execute("PRAGMA synchronous").fetchall()
+    if synchronous < _SYNCHRONOUS_FULL:
+        raise ConfigurationError(
+            f"this SQLite stays at synchronous={synchronous}: a power cut would lose what was "
+            "committed; install pysqlite3"
+        )
 
 
 def _transact(db: "sqlite3.Connection", steps: Sequence[Step]) -> list[int]:

@@ -1,0 +1,107 @@
+"""An unsafe start is refused or warned of, with the remedy, and never says the secret again."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import KEY, Ended, Program
+
+
+def written(folder: Path, mode: int) -> str:
+    """Return a file that holds the key, with a mode."""
+    file = folder / "key"
+    file.write_text(KEY)
+    file.chmod(mode)
+    return str(file)
+
+
+@pytest.mark.parametrize("command", ["tick", "relay --drain"])
+def test_a_secret_that_others_can_read_is_warned_of(program: Program, command: str) -> None:
+    file = written(program.folder, 0o644)
+
+    warned = program.run(*command.split(), ENCRYPTION_KEY_FILE=file)
+    Path(file).chmod(0o640)
+    well = program.run(*command.split(), ENCRYPTION_KEY_FILE=file)
+
+    assert (warned.code, well.code) == (0, 0)
+    assert "has mode 0644: it is readable by every user of this machine" in warned.said[0]
+    assert f'"do":"chmod o-rwx {file}"' in warned.err
+    assert "every user" not in well.err
+
+
+def test_a_configuration_that_others_can_write_is_warned_of(program: Program) -> None:
+    file = program.folder / "clearlift.toml"
+    file.write_text("batch_size = 7\n")
+    file.chmod(0o666)
+
+    warned = program.run("relay", "--drain")
+
+    assert "decides where tokens are sent" in warned.said[0]
+
+
+@pytest.mark.parametrize("command", ["tick", "relay --drain"])
+def test_a_clock_that_cannot_be_meant_stops_the_start(program: Program, command: str) -> None:
+    ended = program.run(*command.split(), CLEARLIFT_NOW="1970-01-01T00:05:00Z")
+
+    assert ended.code == 4
+    assert "unset CLEARLIFT_NOW" in ended.said[0]
+    assert not program.rows("runs")
+
+
+def test_a_disk_that_is_not_synced_stops_the_start(program: Program) -> None:
+    # The loader complains of a library that is not there, and goes on.
+    ended = program.run("tick", LD_PRELOAD="libeatmydata.so")
+
+    assert ended.code == 4
+    assert "unset LD_PRELOAD" in ended.err
+
+
+def silent(ended: Ended) -> bool:
+    """Return whether a refusal does not repeat the key."""
+    return (
+        ended.code == 2 and "a secret stands in the arguments" in ended.err and KEY not in ended.err
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tick", f"--encryption-key={KEY}"),
+        ("--encryption_key", KEY, "tick"),
+        (f"ENCRYPTION_KEY={KEY}", "tick"),
+        ("tick", "--google-client-secret=GOCSPX"),
+        ("connections", "add", "google", "--access-token", "ya29"),
+    ],
+)
+def test_what_is_named_like_a_secret_is_refused_unread(
+    program: Program, arguments: tuple[str, ...]
+) -> None:
+    ended = program.run(*arguments)
+
+    assert silent(ended)
+    assert "_FILE names" in ended.err
+
+
+def test_a_secret_is_refused_wherever_it_stands_and_wherever_it_comes_from(
+    program: Program,
+) -> None:
+    file = written(program.folder, 0o600)
+
+    from_environment = program.run("tick", KEY, ENCRYPTION_KEY=KEY)
+    from_file = program.run(
+        *("pause", "c", "--reason", f"the key is {KEY}"), ENCRYPTION_KEY_FILE=file
+    )
+
+    assert silent(from_environment)
+    assert silent(from_file)
+    assert not program.rows("runs")
+
+
+def test_files_of_tokens_and_public_keys_are_no_secrets(program: Program) -> None:
+    ended = program.run(
+        *("connections", "add", "stripe", "--organization", "o", "--account-id", "1"),
+        *("--access-token-file", "nowhere"),
+    )
+
+    assert "a secret stands" not in ended.err
+    assert "nowhere" in ended.err
