@@ -5,6 +5,7 @@ of a Candidate, one clause at a time: what `tick` decides, `tick --dry-run` and 
 Times are `int`, milliseconds since 1970, UTC.
 """
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, Literal
@@ -94,35 +95,52 @@ class Due(msgspec.Struct, frozen=True):
 
 def assess(conn: Candidate, now_ms: int, schedule: Schedule) -> Due | Blocked:
     """Return whether `conn` is due, clause by clause."""
-    return (
-        _held_by_somebody(conn)
-        or _held_by_stream(conn, now_ms)
-        or _held_by_job(conn, now_ms, schedule)
-        or _held_by_interval(conn, now_ms, schedule)
-        or _due(conn, now_ms, schedule)
-    )
+    for says_no in _CLAUSES.values():
+        blocked = says_no(conn, now_ms, schedule)
+        if blocked is not None:
+            return blocked
+    return _due(conn, now_ms, schedule)
 
 
-def _held_by_somebody(conn: Candidate) -> Blocked | None:
-    if not conn.is_active:
-        return Blocked("inactive")
+def verdicts(conn: Candidate, now_ms: int, schedule: Schedule) -> Mapping[Clause, Blocked | None]:
+    """Return what each clause says, in their order; `assess` goes by the first that says no."""
+    return {clause: says_no(conn, now_ms, schedule) for clause, says_no in _CLAUSES.items()}
+
+
+def due_at(conn: Candidate, now_ms: int, schedule: Schedule) -> int | None:
+    """Return when time alone makes `conn` due, at the latest; None if it takes more than time."""
+    blocked = [each for each in verdicts(conn, now_ms, schedule).values() if each is not None]
+    untils = [each.until for each in blocked if each.until is not None]
+    return max([now_ms, *untils]) if len(untils) == len(blocked) else None
+
+
+def _inactive(conn: Candidate, _now_ms: int, _schedule: Schedule) -> Blocked | None:
+    return None if conn.is_active else Blocked("inactive")
+
+
+def _paused(conn: Candidate, _now_ms: int, _schedule: Schedule) -> Blocked | None:
     return None if conn.stream.paused_at is None else Blocked("paused")
 
 
-def _held_by_stream(conn: Candidate, now_ms: int) -> Blocked | None:
-    stream = conn.stream
-    match stream.state:
-        case "job_created":
-            return Blocked("in_outbox")
-        case "refreshing" if leased(stream, now_ms):
-            return Blocked("refreshing", stream.lease_until)
-        case "failed" if not conn.reconnected:
-            if stream.retry_at is None:
-                return Blocked("needs_reconnect")
-            waits = now_ms < stream.retry_at <= now_ms + RETRY_MAX_MS
-            return Blocked("backoff", stream.retry_at) if waits else None
-        case _:
-            return None
+def _in_outbox(conn: Candidate, _now_ms: int, _schedule: Schedule) -> Blocked | None:
+    return Blocked("in_outbox") if conn.stream.state == "job_created" else None
+
+
+def _refreshing(conn: Candidate, now_ms: int, _schedule: Schedule) -> Blocked | None:
+    live = leased(conn.stream, now_ms)
+    return Blocked("refreshing", conn.stream.lease_until) if live else None
+
+
+def _needs_reconnect(conn: Candidate, _now_ms: int, _schedule: Schedule) -> Blocked | None:
+    failed = conn.stream.state == "failed" and not conn.reconnected
+    return Blocked("needs_reconnect") if failed and conn.stream.retry_at is None else None
+
+
+def _backoff(conn: Candidate, now_ms: int, _schedule: Schedule) -> Blocked | None:
+    retry_at = conn.stream.retry_at
+    if conn.stream.state != "failed" or conn.reconnected or retry_at is None:
+        return None
+    return Blocked("backoff", retry_at) if now_ms < retry_at <= now_ms + RETRY_MAX_MS else None
 
 
 def leased(stream: Stream, now_ms: int) -> bool:
@@ -135,15 +153,18 @@ def leased(stream: Stream, now_ms: int) -> bool:
     return stream.state == "refreshing" and now_ms < until_ms <= now_ms + LEASE_MAX_MS
 
 
-def _held_by_job(conn: Candidate, now_ms: int, schedule: Schedule) -> Blocked | None:
-    horizon = now_ms - schedule.job_limit_ms
-    if conn.job_id is not None and (conn.job_since or 0) > horizon:
-        return Blocked("open_job", (conn.job_since or 0) + schedule.job_limit_ms)
-    if conn.sync_status == "syncing":
-        since = _syncing_since(conn)
-        if since > horizon:
-            return Blocked("syncing", since + schedule.job_limit_ms)
-    return None
+def _open_job(conn: Candidate, now_ms: int, schedule: Schedule) -> Blocked | None:
+    since = conn.job_since or 0
+    if conn.job_id is None or since <= now_ms - schedule.job_limit_ms:
+        return None
+    return Blocked("open_job", since + schedule.job_limit_ms)
+
+
+def _syncing(conn: Candidate, now_ms: int, schedule: Schedule) -> Blocked | None:
+    since = _syncing_since(conn)
+    if conn.sync_status != "syncing" or since <= now_ms - schedule.job_limit_ms:
+        return None
+    return Blocked("syncing", since + schedule.job_limit_ms)
 
 
 def _syncing_since(conn: Candidate) -> int:
@@ -153,13 +174,38 @@ def _syncing_since(conn: Candidate) -> int:
     return max(conn.stream.changed_at, conn.last_synced_at or 0) or conn.connected_at or 0
 
 
-def _held_by_interval(conn: Candidate, now_ms: int, schedule: Schedule) -> Blocked | None:
+def interval_of(conn: Candidate, schedule: Schedule) -> int:
+    """Return how long after one sync the next is due, in ms."""
+    return conn.interval_ms or schedule.interval_ms
+
+
+def _future(conn: Candidate, now_ms: int, schedule: Schedule) -> Blocked | None:
+    synced_at = conn.last_synced_at
+    if synced_at is None or synced_at <= now_ms:
+        return None
+    return Blocked("future", synced_at + interval_of(conn, schedule))
+
+
+def _fresh(conn: Candidate, now_ms: int, schedule: Schedule) -> Blocked | None:
     if conn.last_synced_at is None:
         return None
-    due_at = conn.last_synced_at + (conn.interval_ms or schedule.interval_ms)
-    if conn.last_synced_at > now_ms:
-        return Blocked("future", due_at)
-    return Blocked("fresh", due_at) if due_at >= now_ms else None
+    passed_at = conn.last_synced_at + interval_of(conn, schedule)
+    return Blocked("fresh", passed_at) if passed_at >= now_ms else None
+
+
+# In the order in which they are asked: the first that says no is the reason that is told.
+_CLAUSES: Final[Mapping[Clause, Callable[[Candidate, int, Schedule], Blocked | None]]] = {
+    "inactive": _inactive,
+    "paused": _paused,
+    "in_outbox": _in_outbox,
+    "refreshing": _refreshing,
+    "needs_reconnect": _needs_reconnect,
+    "backoff": _backoff,
+    "open_job": _open_job,
+    "syncing": _syncing,
+    "future": _future,
+    "fresh": _fresh,
+}
 
 
 def _due(conn: Candidate, now_ms: int, schedule: Schedule) -> Due:

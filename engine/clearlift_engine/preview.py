@@ -79,23 +79,29 @@ async def preview(
     """Return the plan of a tick at `now_ms`, over all connections."""
     plan = TickPlan(iso(now_ms), [], [], [], 0)
     not_due = 0
-    budgets = {
-        name: Budget(provider, await store.gate(name), now_ms)
-        for name, provider in refresher.providers.items()
-    }
+    budgets = await _budgets(store, refresher.providers, now_ms)
     after = 0
     while refs := await survey.refs(after=after, limit=PAGE):
         for conn in await store.candidates(refs):
-            found = assess(conn, now_ms, settings.schedule)
-            if not isinstance(found, Blocked):
-                _add(plan, conn, budgets.get(conn.platform), settings, now_ms)
-            elif found.clause in UNINTERESTING:
-                not_due += 1
-            else:
-                until = None if found.until is None else iso(found.until)
-                plan.blocked.append(_left(conn, found.clause, REASONS[found.clause], until))
+            not_due += _consider(plan, conn, budgets, settings, now_ms)
         after = refs[-1]
     return _within(msgspec.structs.replace(plan, not_due=not_due), settings.limit)
+
+
+async def preview_of(
+    conn: Candidate,
+    store: Store,
+    refresher: TokenRefresher,
+    settings: TickSettings,
+    *,
+    now_ms: int,
+) -> TickPlan:
+    """Return the plan of a tick at `now_ms` that had only this connection to serve."""
+    plan = TickPlan(iso(now_ms), [], [], [], 0)
+    asked = {name: it for name, it in refresher.providers.items() if name == conn.platform}
+    budgets = await _budgets(store, asked, now_ms)
+    not_due = _consider(plan, conn, budgets, settings, now_ms)
+    return msgspec.structs.replace(plan, not_due=int(not_due))
 
 
 class Budget:
@@ -131,6 +137,34 @@ def _budget(provider: Provider, gate: Gate, now_ms: int) -> tuple[int | None, st
         gate, provider.rate, now_ms=now_ms, until_ms=until_ms, wanted=provider.rate.count
     )
     return len(slots), f"{name} takes no more requests than {provider.rate.count} at a time"
+
+
+async def _budgets(
+    store: Store, providers: Mapping[str, Provider], now_ms: int
+) -> Mapping[str, Budget]:
+    return {
+        name: Budget(provider, await store.gate(name), now_ms)
+        for name, provider in providers.items()
+    }
+
+
+def _consider(
+    plan: TickPlan,
+    conn: Candidate,
+    budgets: Mapping[str, Budget],
+    settings: TickSettings,
+    now_ms: int,
+) -> bool:
+    """Add to the plan what becomes of a connection; return True if that is not worth a line."""
+    found = assess(conn, now_ms, settings.schedule)
+    if not isinstance(found, Blocked):
+        _add(plan, conn, budgets.get(conn.platform), settings, now_ms)
+    elif found.clause in UNINTERESTING:
+        return True
+    else:
+        until = None if found.until is None else iso(found.until)
+        plan.blocked.append(_left(conn, found.clause, REASONS[found.clause], until))
+    return False
 
 
 def _add(

@@ -21,10 +21,12 @@ from clearlift_engine.policy import (
     Schedule,
     assess,
     backoff,
+    due_at,
     expires_within,
     fell_due,
     iso,
     message_for,
+    verdicts,
 )
 from clearlift_engine.stream import Stream
 from tests.unit.lives import CONNECTION, NOW_MS
@@ -320,3 +322,32 @@ def test_iso_stays_within_four_digits() -> None:
     assert iso(FIRST_YEAR_MS) == iso(FIRST_YEAR_MS - 1) == "0001-01-01T00:00:00.000Z"
     assert iso(LAST_YEAR_MS) == iso(LAST_YEAR_MS + 1) == "9999-12-31T23:59:59.999Z"
     assert iso(10**30) == "9999-12-31T23:59:59.999Z"
+
+
+@given(
+    state=st.sampled_from((None, "due", "refreshing", "job_created", "enqueued", "failed")),
+    times=st.tuples(*[st.none() | st.integers(-HOUR_MS, HOUR_MS)] * 4),
+    said=st.tuples(st.booleans(), st.booleans(), st.sampled_from((None, "syncing", "failed"))),
+)
+def test_due_rule_goes_by_the_first_clause_that_says_no_and_waits_for_the_last(
+    state: State | None, times: tuple[int | None, ...], said: tuple[bool, bool, str | None]
+) -> None:
+    lease, retry, synced, since = (None if ms is None else NOW_MS + ms for ms in times)
+    held = Stream(CONNECTION, state, lease_until=lease, retry_at=retry)
+    conn = candidate(
+        stream=held,
+        last_synced_at=synced,
+        job_id=None if since is None else "j",
+        job_since=since,
+        is_active=said[0],
+        reconnected=said[1],
+        sync_status=said[2],
+    )
+
+    found, told = assess(conn, NOW_MS, SCHEDULE), verdicts(conn, NOW_MS, SCHEDULE)
+
+    first = next((each for each in told.values() if each is not None), None)
+    assert first == (found if isinstance(found, Blocked) else None)
+    at_ms = due_at(conn, NOW_MS, SCHEDULE)
+    if at_ms is not None:
+        assert isinstance(assess(conn, at_ms + 1, SCHEDULE), Due)
