@@ -47,7 +47,9 @@ class RunFact(msgspec.Struct, frozen=True):
     failed: int = 0
     deferred: int = 0
     delivered: int = 0
-    duration_ms: int | None = None
+    duration_ms: int | None = None  # None: it has not ended.
+    cpu_ms: int | None = None  # User and system; None: not measured.
+    error: str | None = None  # What broke it off.
 
 
 class Trouble(msgspec.Struct, frozen=True):

@@ -324,9 +324,7 @@ class TokenRefresher(Protocol):
     def rebase(
         self, platform: str, tokens: SealedTokens, stored: SealedCredentials
     ) -> SealedTokens | None:
-        """Return `tokens` to be stored over `stored`, which is not what they replace: it may be the
-        same grant encrypted anew. None if it is another grant: the user has reconnected.
-        """
+        """Return `tokens` to be stored over the same grant encrypted anew; None over any other."""
         ...
 
     def prepare(self) -> None:
@@ -343,7 +341,9 @@ class Journal(Protocol):
 
     async def begin(self, run_id: str, command: str, *, now_ms: int) -> None: ...
 
-    async def finish(self, run_id: str, *, now_ms: int, outcome: str, report: bytes) -> None: ...
+    async def finish(
+        self, run_id: str, *, now_ms: int, outcome: str, report: bytes, cpu_ms: int | None = None
+    ) -> None: ...
 
 
 class Leases(Protocol):

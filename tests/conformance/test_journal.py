@@ -15,6 +15,7 @@ async def test_run_is_there_from_its_beginning(world: World) -> None:
             "finished_at": None,
             "outcome": None,
             "report": None,
+            "cpu_ms": None,
         }
     ]
 
@@ -23,13 +24,13 @@ async def test_finished_run_has_its_outcome_and_its_report(world: World) -> None
     await world.journal.begin("r1", "tick", now_ms=NOW_MS)
     await world.journal.begin("r2", "relay", now_ms=NOW_MS)
 
-    await world.journal.finish(
-        "r1", now_ms=NOW_MS + 5, outcome="done", report='{"jobs":"3 — «ü»"}'.encode()
-    )
+    report = '{"jobs":"3 — «ü»"}'.encode()
+    await world.journal.finish("r1", now_ms=NOW_MS + 5, outcome="done", report=report, cpu_ms=7)
 
     finished, other = world.seed.row("runs", "r1"), world.seed.row("runs", "r2")
     assert (finished["started_at"], finished["finished_at"]) == (NOW_MS, NOW_MS + 5)
     assert (finished["outcome"], finished["report"]) == ("done", '{"jobs":"3 — «ü»"}')
+    assert (finished["cpu_ms"], other["cpu_ms"]) == (7, None)
     assert (other["finished_at"], other["outcome"], other["report"]) == (None, None, None)
 
 

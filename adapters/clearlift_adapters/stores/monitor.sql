@@ -92,9 +92,11 @@ SELECT
   coalesce(report ->> '$.due', 0), coalesce(report ->> '$.refreshed', 0),
   coalesce(report ->> '$.jobs_created', 0), coalesce(report ->> '$.failed', 0),
   coalesce(report ->> '$.deferred', 0), coalesce(report ->> '$.delivered', 0),
-  report ->> '$.duration_ms'
+  coalesce(report ->> '$.duration_ms', finished_at - started_at), cpu_ms, report ->> '$.error'
 FROM (
-  SELECT id, command, started_at, finished_at, outcome, iif(json_valid(report), report, '{}') AS report
+  SELECT
+    id, command, started_at, finished_at, outcome, cpu_ms,
+    iif(json_valid(report), report, '{}') AS report
   FROM runs
   WHERE started_at >= :since_ms AND started_at <= :until_ms
   ORDER BY started_at DESC, id DESC

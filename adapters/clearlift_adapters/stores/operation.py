@@ -15,7 +15,7 @@ _ALL_REFS: Final = bind(_SQL, "all_refs", "after", "limit")
 _CREDENTIALS: Final = bind(_SQL, "credentials", "connection_ids")
 _SAMPLE: Final = bind(_SQL, "sample", "limit")
 _BEGIN_RUN: Final = bind(_SQL, "begin_run", "id", "command", "started_at")
-_FINISH_RUN: Final = bind(_SQL, "finish_run", "id", "finished_at", "outcome", "report")
+_FINISH_RUN: Final = bind(_SQL, "finish_run", "id", "finished_at", "outcome", "report", "cpu_ms")
 _HOLD_LEASE: Final = bind(_SQL, "hold_lease", "name", "holder", "until", "now")
 
 
@@ -52,8 +52,11 @@ class SqliteJournal:
     async def begin(self, run_id: str, command: str, *, now_ms: int) -> None:
         await self._db.write([(_BEGIN_RUN, [(run_id, command, now_ms)])])
 
-    async def finish(self, run_id: str, *, now_ms: int, outcome: str, report: bytes) -> None:
-        await self._db.write([(_FINISH_RUN, [(run_id, now_ms, outcome, report.decode())])])
+    async def finish(
+        self, run_id: str, *, now_ms: int, outcome: str, report: bytes, cpu_ms: int | None = None
+    ) -> None:
+        row = (run_id, now_ms, outcome, report.decode(), cpu_ms)
+        await self._db.write([(_FINISH_RUN, [row])])
 
 
 class SqliteLeases:

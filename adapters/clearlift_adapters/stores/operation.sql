@@ -69,7 +69,9 @@ INSERT INTO runs (id, command, started_at) SELECT :id, :command, :started_at WHE
 ON CONFLICT (id) DO NOTHING;
 
 -- name: finish_run
-UPDATE runs SET finished_at = :finished_at, outcome = :outcome, report = :report WHERE id = :id;
+UPDATE runs SET
+  finished_at = :finished_at, outcome = :outcome, report = :report, cpu_ms = :cpu_ms
+WHERE id = :id;
 
 -- name: hold_lease
 INSERT INTO leases (name, holder, until) SELECT :name, :holder, :until WHERE true

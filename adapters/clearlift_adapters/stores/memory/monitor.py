@@ -33,6 +33,8 @@ class _Report(msgspec.Struct):
     deferred: int = 0
     delivered: int = 0
     duration_ms: int | None = None
+    cpu_ms: int | None = None
+    error: str | None = None
 
 
 class _Audited(msgspec.Struct):
@@ -93,7 +95,7 @@ class MemoryMonitor:
             if since_ms <= run.started_at and (until_ms is None or run.started_at <= until_ms)
         ]
         recent.sort(key=lambda run: (run.started_at, run.id), reverse=True)
-        return [_fact(run) for run in recent[:limit]]
+        return [fact(run) for run in recent[:limit]]
 
     async def gates(self) -> Sequence[Gate]:
         return [self._db.gates[name] for name in sorted(self._db.gates)]
@@ -180,12 +182,17 @@ def _decoded(run: RunRow, shape: type[_Shape]) -> _Shape:
         return shape()
 
 
-def _fact(run: RunRow) -> RunFact:
+def fact(run: RunRow) -> RunFact:
+    """Return a run with what its report counts."""
+    report = _decoded(run, _Report)
+    if report.duration_ms is None and run.finished_at is not None:
+        report.duration_ms = run.finished_at - run.started_at
+    report.cpu_ms = run.cpu_ms
     return RunFact(
         run.id,
         run.command,
         run.started_at,
         run.finished_at,
         run.outcome,
-        *msgspec.structs.astuple(_decoded(run, _Report)),
+        *msgspec.structs.astuple(report),
     )

@@ -90,10 +90,13 @@ class MemoryJournal:
         run = RunRow(id=run_id, command=command, started_at=now_ms)
         self._db.runs.setdefault(run_id, run)
 
-    async def finish(self, run_id: str, *, now_ms: int, outcome: str, report: bytes) -> None:
+    async def finish(
+        self, run_id: str, *, now_ms: int, outcome: str, report: bytes, cpu_ms: int | None = None
+    ) -> None:
         run = self._db.runs.get(run_id)
         if run is not None:
             run.finished_at, run.outcome, run.report = now_ms, outcome, report.decode()
+            run.cpu_ms = cpu_ms
 
 
 class MemoryLeases:

@@ -77,6 +77,7 @@ class RunRow(msgspec.Struct, kw_only=True):
     finished_at: int | None = None
     outcome: str | None = None
     report: str | None = None
+    cpu_ms: int | None = None
 
 
 class LeaseRow(msgspec.Struct, kw_only=True):
