@@ -26,12 +26,14 @@ from clearlift_adapters.stores.memory import (
     MemoryJournal,
     MemoryLeases,
     MemoryMonitor,
+    MemoryQuestions,
     MemoryStore,
     MemorySurvey,
     MemoryVault,
 )
 from clearlift_engine.overview import Monitor
 from clearlift_engine.ports import Archive, Journal, Leases, NewId, Queue, Store, Survey, Vault
+from clearlift_engine.questions import Questions
 from tests.seed import MemoryTables, Seed, SqliteTables
 from tests.workerd.cloudflare import Cloudflare
 from tests.workerd.tables import D1Tables
@@ -49,6 +51,7 @@ class World:
     leases: Leases
     archive: Archive
     monitor: Monitor
+    questions: Questions
     queue: Queue
     inbox: Inbox
 
@@ -76,6 +79,7 @@ async def memory_world(empty: Path, folder: Path) -> AsyncGenerator[World]:
         MemoryLeases(db),
         MemoryArchive(db),
         MemoryMonitor(db),
+        MemoryQuestions(db),
         MemorySameTransactionQueue(db),
         MemoryInbox(db, counted_ids("lease")),
     )
@@ -96,6 +100,7 @@ async def sqlite_world(empty: Path, folder: Path) -> AsyncGenerator[World]:
                 backend.leases,
                 backend.archive,
                 backend.monitor,
+                backend.questions,
                 backend.queue,
                 backend.inbox,
             )
@@ -118,6 +123,7 @@ async def d1_world(running: Cloudflare) -> AsyncGenerator[World]:
                 backend.leases,
                 backend.archive,
                 backend.monitor,
+                backend.questions,
                 queue,
                 queue,
             )

@@ -27,6 +27,7 @@ from clearlift_adapters.stores.operation import (
     SqliteSurvey,
     SqliteVault,
 )
+from clearlift_adapters.stores.questions import SqlQuestions
 from clearlift_adapters.stores.sql import Database
 from clearlift_adapters.stores.sqlite import SqliteStore
 from clearlift_engine.errors import ConfigurationError
@@ -46,6 +47,7 @@ from clearlift_engine.ports import (
     Survey,
     Vault,
 )
+from clearlift_engine.questions import Questions
 
 if TYPE_CHECKING:  # It loads httpx.
     from clearlift_adapters.cloudflare.api import CloudflareApi
@@ -81,6 +83,7 @@ class Backend:
     leases: Leases
     archive: Archive
     monitor: Monitor
+    questions: Questions
     connections: SqliteConnections
     keyring: SqliteKeyring
     queue: Queue
@@ -141,6 +144,7 @@ async def open_backend(
             SqliteLeases(db),
             archive,
             SqlMonitor(db),
+            SqlQuestions(db),
             SqliteConnections(db),
             SqliteKeyring(db),
             _queue(queue, database, db, api),

@@ -180,6 +180,25 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
         ),
         "claims": Expected(scans={"sync_jobs": "the newest, and it stops after some"}),
     },
+    "questions.sql": {
+        "recent_jobs": Expected(
+            (_CONNECTION_BY_ID,),
+            {"sync_jobs": "from its end, and it stops after so many", "j": "those it has found"},
+        ),
+        "jobs": Expected(("j USING INDEX sqlite_autoindex_sync_jobs_1 (id=?)", _CONNECTION_BY_ID)),
+        "jobs_by_status": Expected(scans={"sync_jobs": "closed jobs have no index of ours"}),
+        "failures": Expected(
+            (
+                "outbox USING COVERING INDEX outbox_failures (occurred_at>?)",
+                "o USING INTEGER PRIMARY KEY (rowid=?)",
+                _STREAM,
+                _CONNECTION_BY_ID,
+            ),
+            {"f": "the few that it has found"},
+        ),
+        "runs": Expected(("runs_by_start (started_at>?)",)),
+        "life": Expected(("outbox_1 (connection_id=? AND version>?)",)),
+    },
     "seals.sql": {
         "rows": Expected(("outbox USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",)),
         "last_position": Expected(("SEARCH outbox",)),

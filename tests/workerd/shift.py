@@ -54,6 +54,7 @@ class Shift(Worker):
                 backend.leases,
                 backend.archive,
                 backend.monitor,
+                backend.questions,
                 backend.queue,
                 inbox,
             ),

@@ -24,6 +24,8 @@ _COMMANDS: Final = {
     "relay": "relay",
     "replay": "replay",
     "status": "status",
+    "explain": "explain",
+    "runs": "questions",
     "doctor": "doctor",
     "metrics": "metrics",
     "connections": "connections",

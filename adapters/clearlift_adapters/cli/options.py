@@ -1,16 +1,20 @@
 """The options that every command has, before its name or after it, and what they add up to."""
 
+import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from clearlift_adapters.cli.arguments import refuse_values
 from clearlift_adapters.logs import Log, listen
 from clearlift_adapters.settings import Settings, iso_time, load_settings
+
+_STRETCH: Final = re.compile(r"(\d{1,6})([dhms])", re.ASCII)
+_UNITS_MS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
 
 
 class Flags:
@@ -99,6 +103,14 @@ def moment(text: str) -> int:
     except ValueError:
         wanted = f"{text!r} is not an ISO 8601 time such as 2026-10-10T12:00:00Z"
         raise click.BadParameter(wanted) from None
+
+
+def stretch(text: str) -> int:
+    """Return an option that is a stretch of time (1d, 12h, 30m, 90s) in milliseconds."""
+    found = _STRETCH.fullmatch(text.strip())
+    if found is None or int(found[1]) == 0:
+        raise click.BadParameter(f"{text!r} is not a stretch of time such as 1d, 12h, 30m or 90s")
+    return int(found[1]) * _UNITS_MS[found[2]]
 
 
 def _world() -> list[click.Parameter]:

@@ -3,6 +3,9 @@
 Names become numbers (`?1`) when a file is loaded, because that is what D1 takes and what
 executemany takes fastest. The caller names the parameters it will bind, in its own order, and a
 file that says otherwise stops the import.
+
+A statement may also be filled with literals, for people who take it to another tool. The program
+itself never executes such a text.
 """
 
 import re
@@ -16,6 +19,10 @@ _HERE: Final = "clearlift_adapters.stores"
 _BLOCK: Final = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", re.MULTILINE | re.DOTALL)
 _COMMENT: Final = re.compile(r"^\s*--.*\n", re.MULTILINE)
 _PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_]+)")
+_NUMBERED: Final = re.compile(r"\?(\d+)")
+# What a literal is made of as it stands. All else goes in by its number: what ends a literal, what
+# a shell looks for between double quotes, what splits a line or a file into statements.
+_PLAIN: Final = re.compile(r"[\w .,:@%+=/()\[\]{}<>*#?&|~^-]+")
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -41,3 +48,38 @@ def bind(statements: Mapping[str, str], name: str, *parameters: str) -> Query:
     assert found == set(parameters), f"{name}: {found ^ set(parameters)}"
     numbers = {parameter: str(number) for number, parameter in enumerate(parameters, start=1)}
     return Query(name, _PARAMETER.sub(lambda match: "?" + numbers[match[1]], sql))
+
+
+def filled(query: Query, *parameters: str | float | bytes | None) -> str:
+    """Return a statement on one line with its parameters as literals.
+
+    It means the same between the double quotes of a shell.
+    """
+    assert "--" not in query.sql, f"{query.name}: a comment would swallow the rest of the line"
+    line = " ".join(query.sql.split())
+    return _NUMBERED.sub(lambda match: literal(parameters[int(match[1]) - 1]), line)
+
+
+def literal(value: str | float | bytes | None) -> str:
+    """Return a value as SQL spells it."""
+    match value:
+        case None:
+            return "NULL"
+        case bytes():
+            return f"x'{value.hex()}'"
+        case str():
+            return _text(value)
+        case _:
+            return repr(value)
+
+
+def _text(text: str) -> str:
+    """Return a text as a literal, or as several with characters by number in between."""
+    parts = [
+        f"'{part}'" if _PLAIN.fullmatch(part) else f"char({', '.join(str(ord(c)) for c in part)})"
+        for part in re.split(f"({_PLAIN.pattern})", text)
+        if part
+    ]
+    if not parts:
+        return "''"
+    return parts[0] if len(parts) == 1 else f"({' || '.join(parts)})"

@@ -12,6 +12,7 @@ from clearlift_adapters.stores.memory.operation import (
     MemorySurvey,
     MemoryVault,
 )
+from clearlift_adapters.stores.memory.questions import MemoryQuestions
 from clearlift_adapters.stores.memory.store import MemoryStore
 from clearlift_adapters.stores.memory.tables import (
     ConnectionRow,
@@ -28,6 +29,7 @@ __all__ = [
     "MemoryJournal",
     "MemoryLeases",
     "MemoryMonitor",
+    "MemoryQuestions",
     "MemoryStore",
     "MemorySurvey",
     "MemoryVault",
