@@ -89,10 +89,19 @@ def fold(entries: Sequence[Entry]) -> Stream:
     """Return the stream that a connection's rows add up to, from the first row on.
 
     Raises:
+        UnreadableEventError: see `folded_on`.
+        IllegalTransitionError: see `folded_on`.
+    """
+    return folded_on(Stream(entries[0].connection_id), entries)
+
+
+def folded_on(stream: Stream, entries: Sequence[Entry]) -> Stream:
+    """Return a stream with the rows that follow it.
+
+    Raises:
         UnreadableEventError: a row cannot be decoded, or one before it is missing.
         IllegalTransitionError: a row says what cannot have happened.
     """
-    stream = Stream(entries[0].connection_id)
     for entry in entries:
         if entry.version != stream.version + 1:
             reason = f"version {entry.version} follows version {stream.version}"

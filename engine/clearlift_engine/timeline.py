@@ -1,4 +1,4 @@
-"""The life of a connection in sentences: `replay CONNECTION` prints them.
+"""The life of a connection in sentences: `timeline` and `replay CONNECTION` print them.
 
 It reads what is there, sound or not: a row that cannot be decoded is a line that says so. Times are
 `int`, milliseconds since 1970, UTC, in the fields, and ISO 8601 in the sentences.
@@ -50,6 +50,11 @@ _WHY_DUE: Final[Mapping[DueReason, str]] = {
 
 def timeline(history: History) -> Sequence[TimelineLine]:
     """Return a line for each row of a connection's log, oldest first."""
+    return lines(history.entries)
+
+
+def lines(entries: Sequence[Entry]) -> Sequence[TimelineLine]:
+    """Return a line for each of these rows."""
     return [
         TimelineLine(
             entry.position,
@@ -59,7 +64,7 @@ def timeline(history: History) -> Sequence[TimelineLine]:
             entry.target,
             _read(entry),
         )
-        for entry in history.entries
+        for entry in entries
     ]
 
 

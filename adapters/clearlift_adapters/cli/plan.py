@@ -13,7 +13,15 @@ from clearlift_adapters.cli.output import Columns, counted, print_json, print_li
 from clearlift_adapters.cli.world import World
 from clearlift_adapters.credentials import Column, StoredCredentials
 from clearlift_engine.events import SyncWindow
-from clearlift_engine.preview import LeftAlone, PlannedJob, PlannedRefresh, TickPlan, preview
+from clearlift_engine.policy import Candidate
+from clearlift_engine.preview import (
+    LeftAlone,
+    PlannedJob,
+    PlannedRefresh,
+    TickPlan,
+    preview,
+    preview_of,
+)
 from clearlift_engine.run import TickSettings
 
 PAGE: Final = 500
@@ -37,6 +45,18 @@ async def plan(world: World, settings: TickSettings) -> TickPlan:
     backend = world.backend
     found = await preview(
         backend.store, backend.survey, world.refresher, settings, now_ms=world.clock.now()
+    )
+    return await _without_tokenless(world, found)
+
+
+async def plan_of(world: World, conn: Candidate) -> TickPlan:
+    """Return the plan of a tick that had only one connection to serve."""
+    found = await preview_of(
+        conn,
+        world.backend.store,
+        world.refresher,
+        TickSettings(world.settings.schedule),
+        now_ms=world.clock.now(),
     )
     return await _without_tokenless(world, found)
 
