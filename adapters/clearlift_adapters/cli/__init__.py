@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "explain": "explain",
     "runs": "questions",
     "doctor": "doctor",
+    "health": "health",
     "metrics": "metrics",
     "connections": "connections",
     "pause": "operators",

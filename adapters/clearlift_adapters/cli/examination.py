@@ -5,7 +5,6 @@ What cannot be looked at is a finding too, and the rest goes on: this is for whe
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from functools import partial
-from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -13,7 +12,7 @@ import msgspec
 from clearlift_adapters.backend import NO_QUEUE, NoQueue, sqlite_path
 from clearlift_adapters.cli.options import Flags
 from clearlift_adapters.cli.overview import look
-from clearlift_adapters.cli.schedule import next_after
+from clearlift_adapters.cli.schedule import longest_gap
 from clearlift_adapters.cli.world import World, cipher_of, open_world
 from clearlift_adapters.clock import SystemClock
 from clearlift_adapters.credentials import StoredCredentials
@@ -33,7 +32,6 @@ from clearlift_engine.policy import HOUR_MS
 from clearlift_engine.ports import Queue
 
 _WRONG_SETTINGS_MAX: Final = 20
-_GAPS: Final = 8  # Of the schedule, to find its longest.
 _WAIT_MAX_MS: Final = HOUR_MS  # A message that waits longer than that is the consumer's finding.
 
 Part = Callable[[], Awaitable[Iterable[Finding]]]
@@ -196,12 +194,6 @@ def _wait_ms(seen: Overview, claims: Claims) -> int:
     oldest = None if seen.queue is None else seen.queue.oldest_at
     age_ms = 0 if oldest is None else max(seen.at - oldest, 0)
     return min(max(claims.wait_ms, age_ms), _WAIT_MAX_MS)
-
-
-def longest_gap(cron: str, now_ms: int) -> int:
-    """Return the longest time between the schedule's next ticks."""
-    times = [now_ms := next_after(cron, now_ms) for _ in range(_GAPS)]
-    return max(later - sooner for sooner, later in pairwise(times))
 
 
 def _is_remote(url: str) -> bool:

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import takewhile
+from itertools import islice, pairwise, takewhile
+from typing import Final
 
 from cronsim import CronSim, CronSimError
 
 from clearlift_engine.errors import ConfigurationError
+
+_TICKS: Final = 8  # So many are looked at for the longest gap between two.
 
 
 def expected(cron: str, *, after_ms: int, until_ms: int) -> Sequence[int]:
@@ -25,6 +28,16 @@ def next_after(cron: str, now_ms: int) -> int:
         ConfigurationError: it is not a cron expression.
     """
     return next(_times(cron, now_ms))
+
+
+def longest_gap(cron: str, now_ms: int) -> int:
+    """Return the longest time between two of the schedule's next ticks, in ms.
+
+    Raises:
+        ConfigurationError: it is not a cron expression.
+    """
+    times = islice(_times(cron, now_ms), _TICKS)
+    return max(later - sooner for sooner, later in pairwise(times))
 
 
 def _times(cron: str, after_ms: int) -> Iterator[int]:
