@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from sqlite3 import Connection as Sqlite
 from typing import Any, Final, NamedTuple
@@ -47,6 +48,9 @@ class Program:
     def __init__(self, folder: Path, raw: Sqlite) -> None:
         self.folder, self.seed = folder, Seed(SqliteTables(raw))
         self._raw = raw
+        self.before: Callable[[], None] | None = (
+            None  # What a process does first: take a right away.
+        )
 
     def run(self, *arguments: str, stdin: str = "", **environment: str) -> Ended:
         """Run one command line to its end."""
@@ -59,6 +63,7 @@ class Program:
             env=environment_of(environment),
             timeout=60,
             check=False,
+            preexec_fn=self.before,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
 
@@ -71,6 +76,7 @@ class Program:
             encoding="utf-8",
             cwd=self.folder,
             env=environment_of(environment),
+            preexec_fn=self.before,
         )
 
     def rows(self, table: str) -> list[Row]:

@@ -9,7 +9,7 @@ import pytest
 from clearlift_adapters.cli.relay import again_and_again
 from clearlift_adapters.cli.stopping import Stop, stop_on_signal
 from clearlift_adapters.logs import Log
-from clearlift_adapters.stores.database import UnusableError
+from clearlift_adapters.stores.refusals import UnusableError
 from clearlift_engine.errors import UnavailableError
 from clearlift_engine.relay import RelayReport
 

@@ -4,6 +4,7 @@ Nothing else in the program catches whatever comes. A message is one line; the t
 those who ask with -vv. Both pass through the log, which takes out what looks like a secret.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from traceback import format_exception
 from typing import Final, cast
@@ -26,11 +27,13 @@ UNSATISFIED: Final = 7
 INTERRUPTED: Final = 130  # As a shell has it: 128 and the number of the signal.
 
 _MESSAGE_MAX: Final = 500
+_DESCRIPTORS: Final = 24  # What a command and its ten requests at once need.
 
 
 def guarded(work: Callable[[], object], flags: Flags) -> int:
     """Do `work`; return its exit code, or the one of what it raised."""
     try:
+        _expect_descriptors()
         code = work()
         output.flush()
     except click.ClickException as exc:
@@ -42,6 +45,24 @@ def guarded(work: Callable[[], object], flags: Flags) -> int:
     except Exception as exc:  # noqa: BLE001  the end of the line: everything becomes a code here
         return _reported(exc, flags)
     return code if isinstance(code, int) else DONE
+
+
+def _expect_descriptors() -> None:
+    """See that files and sockets can be opened: without, whatever comes next fails, and oddly.
+
+    Raises:
+        UnavailableError: this process, or the machine, has too few descriptors left.
+    """
+    opened: list[int] = []
+    try:
+        opened.append(os.open(os.devnull, os.O_RDONLY))
+        opened += (os.dup(opened[0]) for _ in range(_DESCRIPTORS - 1))
+    except OSError as exc:
+        said = f"too few files can be opened: {exc.strerror}; raise the limit (ulimit -n 1024)"
+        raise UnavailableError(said) from exc
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def code_of(exc: BaseException) -> int:

@@ -61,8 +61,8 @@ async def _relay(flags: Flags, *, once: bool, interval_s: float, batch: int) -> 
     async with open_world(flags, "rw") as world, recorded(world, "relay") as run:
         log = world.log.bind(run_id=run.id)
         until = "nothing waits" if once else "SIGTERM"
-        log.note("info", "relaying", to=world.backend.queue.name, until=until)
         with stop_on_signal() as stop:
+            log.note("info", "relaying", to=world.backend.queue.name, until=until)
 
             async def drained() -> RelayReport:
                 return await drain(

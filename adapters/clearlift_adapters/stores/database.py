@@ -11,7 +11,6 @@ between, whatever the busy timeout.
 """
 
 import asyncio
-import errno
 import os
 from collections.abc import (
     AsyncGenerator,
@@ -34,8 +33,9 @@ import aiosqlite
 
 from clearlift_adapters.stores.library import OLDEST, VERSION, sqlite3, wal_is_safe
 from clearlift_adapters.stores.queries import Query
-from clearlift_adapters.stores.sql import RefusedError, Row, Step, Value
-from clearlift_engine.errors import ConfigurationError, CronWorkerError, UnavailableError
+from clearlift_adapters.stores.refusals import Place, ensure_file, translated
+from clearlift_adapters.stores.sql import Row, Step, Value
+from clearlift_engine.errors import ConfigurationError, UnavailableError
 
 Mode = Literal["rwc", "rw", "ro"]
 T = TypeVar("T")
@@ -45,16 +45,6 @@ _NOT_UTF8: Final = "Could not decode to UTF-8"
 _CHUNK: Final = 500  # Rows a thread hop brings; a hop costs as much as reading some fifty.
 _BEGIN: Final = {"DEFERRED": "BEGIN DEFERRED", "IMMEDIATE": "BEGIN IMMEDIATE"}
 _JOURNALS: Final = {"wal": "PRAGMA journal_mode = WAL", "delete": "PRAGMA journal_mode = DELETE"}
-# What no retry mends, and what does.
-_STEPS: Final = {
-    errno.ENOENT: "make the directory first",
-    errno.ENOTDIR: "a part of the path is a file: correct --database or CLEARLIFT_DATABASE",
-    errno.EISDIR: "name a file in it",
-    errno.EACCES: "make the file and its directory accessible for this user",
-    errno.EPERM: "make the file and its directory accessible for this user",
-    errno.EROFS: "name a file on another file system: this one is read-only",
-    errno.ENAMETOOLONG: "give it a shorter name",
-}
 _SYNCHRONOUS_FULL: Final = 2
 _PRAGMAS: Final = (
     "PRAGMA synchronous = FULL",
@@ -72,14 +62,6 @@ _PRAGMAS: Final = (
 sqlite3.register_adapter(type(None), dict[None, None]().get)
 
 
-class UnusableError(ConfigurationError, UnavailableError):
-    """The database does not answer, and no retry mends that.
-
-    It is both: whoever holds what cannot be stored saves it elsewhere, as when the database is
-    away, and the exit code is the one of what somebody has to put right.
-    """
-
-
 class SqliteDatabase:
     """An open SQLite file."""
 
@@ -88,14 +70,16 @@ class SqliteDatabase:
     def __init__(self, db: aiosqlite.Connection, path: Path) -> None:
         self._db = db
         self._lock = asyncio.Lock()
-        self.path = path
+        self.path, self._place = path, Place(path)
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, path: Path, mode: Mode, *, busy_ms: int = BUSY_MS) -> AsyncGenerator[Self]:
+    async def open(
+        cls, path: Path, mode: Mode, *, busy_ms: int | None = None
+    ) -> AsyncGenerator[Self]:
         """Open `path`; create it, readable by its owner alone, if `mode` is rwc.
 
-        Whoever finds it locked waits for `busy_ms`, and then it is unavailable.
+        Whoever finds it locked waits for `busy_ms`, by default BUSY_MS, and then it is unavailable.
 
         Raises:
             ConfigurationError: there is no such file, or the SQLite library is too old.
@@ -106,11 +90,11 @@ class SqliteDatabase:
                 f"SQLite {'.'.join(map(str, VERSION))} is too old: 3.38 or newer is needed; "
                 "install the package pysqlite3"
             )
-        _ensure_file(path, mode)
+        ensure_file(path, mode)
         uri = f"file:{quote(os.fsencode(path))}?mode={'rw' if mode == 'rwc' else mode}"
-        with _translated(path):
+        with translated(path):
             # Not in aiosqlite's thread: if it fails there, the thread may outlive the event loop.
-            raw = _connect(uri, busy_ms)
+            raw = _connect(uri, BUSY_MS if busy_ms is None else busy_ms)
         db = await aiosqlite.Connection(lambda: raw, 64)
         try:
             database = cls(db, path)
@@ -121,7 +105,7 @@ class SqliteDatabase:
 
     async def prepare(self, mode: Mode) -> None:
         """Set what every connection of ours relies on."""
-        with _translated(self.path):
+        with translated(self.path):
             await self._in_one_hop(_set_pragmas)
             if mode == "ro":
                 await self._db.execute("PRAGMA query_only = ON")
@@ -144,6 +128,13 @@ class SqliteDatabase:
                 "and another process keeps it there: stop the others, or install pysqlite3"
             )
 
+    @contextmanager
+    def _in_place(self) -> Generator[None]:
+        """Ask SQLite something about the file that was opened, if it still is where it was."""
+        self._place.check()
+        with translated(self.path):
+            yield
+
     async def read(self, query: Query, *parameters: Value) -> list[Row]:
         """Return all rows of one query."""
         async with self._lock:
@@ -161,7 +152,7 @@ class SqliteDatabase:
             return await _to_the_end(self._write(steps))
 
     async def _write(self, steps: Sequence[Step]) -> list[int]:
-        with _translated(self.path):
+        with self._in_place():
             return await self._in_one_hop(partial(_transact, steps=steps))
 
     async def _in_one_hop(self, work: Callable[["sqlite3.Connection"], T]) -> T:
@@ -174,7 +165,7 @@ class SqliteDatabase:
     async def transaction(self, kind: Literal["DEFERRED", "IMMEDIATE"]) -> AsyncGenerator["Moment"]:
         """Hold one transaction open: DEFERRED to read as of one moment, IMMEDIATE to write too."""
         async with self._lock:
-            with _translated(self.path):
+            with self._in_place():
                 try:
                     await _to_the_end(self._db.execute(_BEGIN[kind]))
                     yield Moment(self._db, self._run)
@@ -184,7 +175,7 @@ class SqliteDatabase:
                     raise
 
     async def _fetch(self, sql: str, parameters: Sequence[Value]) -> list[Row]:
-        with _translated(self.path):
+        with self._in_place():
             try:
                 return _rows(await self._db.execute_fetchall(sql, parameters))
             except sqlite3.OperationalError as exc:
@@ -300,84 +291,10 @@ def _lenient(raw: bytes) -> str:
     return raw.decode(errors="replace")
 
 
-def _ensure_file(path: Path, mode: Mode) -> None:
-    if mode != "rwc":
-        try:
-            path.stat()
-        except FileNotFoundError:
-            raise ConfigurationError(
-                f"there is no database at {path}: create it with `clearlift-cron migrate`, "
-                "or name another with --database"
-            ) from None
-        except OSError as exc:
-            raise _unopened("open", path, exc) from exc
-        if path.is_dir():
-            raise _unopened(
-                "open", path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            )
-        return
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as exc:
-        raise _unopened("create or open", path, exc) from exc
-
-
-def _unopened(what: str, path: Path, exc: OSError) -> CronWorkerError:
-    """Return what it means that the operating system refuses the file."""
-    said = f"cannot {what} the database {path}: {exc.strerror}"
-    step = _STEPS.get(exc.errno or 0)
-    return UnavailableError(said) if step is None else ConfigurationError(f"{said}; {step}")
-
-
 def _connect(uri: str, busy_ms: int) -> "sqlite3.Connection":
     return sqlite3.connect(
         uri, uri=True, timeout=busy_ms / 1000, isolation_level=None, check_same_thread=False
     )
-
-
-@contextmanager
-def _translated(path: Path) -> Generator[None]:
-    """Turn what SQLite raises into what the engine knows."""
-    try:
-        yield
-    except sqlite3.IntegrityError as exc:
-        raise RefusedError(str(exc)) from exc
-    except sqlite3.OperationalError as exc:
-        if "duplicate column name" in str(exc):  # Another process is migrating, too.
-            raise RefusedError(str(exc)) from exc
-        if "no such table" in str(exc) or "no such column" in str(exc):
-            raise ConfigurationError(
-                f"{path} is not set up for this version ({exc}): run `clearlift-cron migrate`"
-            ) from exc
-        raise _hopeless(path, exc) or UnavailableError(
-            f"the database {path} does not answer: {exc}"
-        ) from exc
-    except sqlite3.DatabaseError as exc:
-        raise _hopeless(path, exc) or UnavailableError(
-            f"the database {path} cannot be read: {exc}"
-        ) from exc
-
-
-def _hopeless(path: Path, exc: "sqlite3.Error") -> UnusableError | None:
-    """Return the error to raise if no retry can mend it, with what can."""
-    code: int = getattr(exc, "sqlite_errorcode", 0)  # What is not from SQLite itself has none.
-    match code & 0xFF:  # Without what extends it.
-        case sqlite3.SQLITE_NOTADB:
-            step = "correct --database or CLEARLIFT_DATABASE, or move the file away"
-        case sqlite3.SQLITE_CORRUPT:
-            step = "stop what uses it, and restore it from a backup"
-        case sqlite3.SQLITE_READONLY:
-            step = "make the file and its directory writable for this user"
-        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM if not _within_reach(path):
-            step = "it must be a file that this user may read, in a directory that it may write to"
-        case _:
-            return None
-    return UnusableError(f"the database {path} cannot be used: {exc}; {step}")
-
-
-def _within_reach(path: Path) -> bool:
-    """Return whether it could be opened, so that something passing is what keeps it from it."""
-    return path.is_file() and os.access(path, os.R_OK) and os.access(path.parent, os.W_OK | os.X_OK)
 
 
 async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
