@@ -76,7 +76,7 @@ class Program:
             encoding="utf-8",
             cwd=self.folder,
             env=environment_of(environment),
-            preexec_fn=self.before,
+            preexec_fn=self.before,  # noqa: PLW1509  it takes no lock
         )
 
     def rows(self, table: str) -> list[Row]:
