@@ -29,6 +29,7 @@ _COMMANDS: Final = {
     "doctor": "doctor",
     "health": "health",
     "metrics": "metrics",
+    "report": "report",
     "connections": "connections",
     "pause": "operators",
     "resume": "operators",

@@ -97,8 +97,17 @@ def show(flags: Flags, *, connection_id: str) -> None:
 
 async def _show(flags: Flags, connection_id: str) -> ConnectionView:
     async with open_world(flags, "ro") as world:
-        [view] = await _views(world, [await _found(world, connection_id)])
-        return view
+        return await viewed(world, connection_id)
+
+
+async def viewed(world: World, connection_id: str) -> ConnectionView:
+    """Return a connection as `connections show` prints it.
+
+    Raises:
+        click.BadParameter: there is none of this id.
+    """
+    [view] = await _views(world, [await _found(world, connection_id)])
+    return view
 
 
 @command.command("set", short_help="Set the sync interval of one.")
