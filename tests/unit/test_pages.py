@@ -1,6 +1,7 @@
 """The pages: what they say in words, where things are drawn, and that names stay names."""
 
 from html.parser import HTMLParser
+from typing import Any
 
 import msgspec
 import pytest
@@ -23,7 +24,7 @@ QUIET = Overview(
 )
 
 
-def tick(at_ms: int, outcome: str | None = "done", **counts: int) -> RunFact:
+def tick(at_ms: int, outcome: str | None = "done", **counts: Any) -> RunFact:
     return RunFact("r", "tick", at_ms, None if outcome is None else at_ms + 20, outcome, **counts)
 
 
