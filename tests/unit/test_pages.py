@@ -1,7 +1,6 @@
 """The pages: what they say in words, where things are drawn, and that names stay names."""
 
 from html.parser import HTMLParser
-from typing import Any
 
 import msgspec
 import pytest
@@ -24,8 +23,9 @@ QUIET = Overview(
 )
 
 
-def tick(at_ms: int, outcome: str | None = "done", **counts: Any) -> RunFact:
-    return RunFact("r", "tick", at_ms, None if outcome is None else at_ms + 20, outcome, **counts)
+def tick(at_ms: int, outcome: str | None = "done", *, jobs: int = 0, failed: int = 0) -> RunFact:
+    ended = None if outcome is None else at_ms + 20
+    return RunFact("r", "tick", at_ms, ended, outcome, jobs_created=jobs, failed=failed)
 
 
 def trouble(name: str) -> Trouble:
@@ -116,7 +116,7 @@ def test_a_schedule_by_the_minute_still_fits_on_the_strip_and_hides_no_miss() ->
 
 @pytest.mark.parametrize(("highest", "top"), [(0, 1), (1, 1), (3, 4), (41, 50), (297, 400)])
 def test_axes_end_with_a_round_number(highest: int, top: int) -> None:
-    runs = [tick(NOW_MS - 1, jobs_created=highest)]
+    runs = [tick(NOW_MS - 1, jobs=highest)]
 
     shown = figures.throughput(figures.hours(msgspec.structs.replace(QUIET, runs=runs)))
 
@@ -125,7 +125,7 @@ def test_axes_end_with_a_round_number(highest: int, top: int) -> None:
 
 
 def test_hours_and_durations_are_those_of_the_ticks() -> None:
-    runs = [tick(NOW_MS - 1, jobs_created=5, failed=1), tick(NOW_MS - HOUR_MS, jobs_created=3)]
+    runs = [tick(NOW_MS - 1, jobs=5, failed=1), tick(NOW_MS - HOUR_MS, jobs=3)]
     seen = msgspec.structs.replace(QUIET, runs=runs)
 
     hours, plot = figures.hours(seen), figures.durations(seen)
@@ -136,7 +136,7 @@ def test_hours_and_durations_are_those_of_the_ticks() -> None:
 
 
 def test_verdict_is_words_and_says_what_to_do_first() -> None:
-    well = msgspec.structs.replace(QUIET, runs=[tick(NOW_MS - 60_000, jobs_created=7)])
+    well = msgspec.structs.replace(QUIET, runs=[tick(NOW_MS - 60_000, jobs=7)])
     bad = msgspec.structs.replace(well, queue=Depth(501), backlog=Backlog(2, 0))
 
     assert verdict(QUIET).words == "No tick in the last day"
