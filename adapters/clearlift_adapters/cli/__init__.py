@@ -39,6 +39,7 @@ _COMMANDS: Final = {
     "audit": "audit",
     "demo": "demo",
     "install": "install",
+    "completion": "completion",
 }
 
 
