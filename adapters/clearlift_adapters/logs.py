@@ -68,6 +68,15 @@ class Log:
             hidden=self._hidden,
         )
 
+    def carry(self, **fields: object) -> None:
+        """Let each line carry these fields from now on, whoever writes it through this log."""
+        self._context.update(fields)
+
+    @property
+    def terminal(self) -> bool:
+        """Return whether a person reads it while it is written."""
+        return self._terminal
+
     def hide(self, secrets: Iterable[str]) -> None:
         """Blank these from now on, wherever they stand; what is too short to be a secret stays."""
         self._hidden.update(secret for secret in secrets if len(secret) >= SECRET_CHARS_MIN)

@@ -206,7 +206,8 @@ async def settle(
     for each, receipt in sent:
         why = appended.refused.get(each.stream.connection_id)
         if why is not None:  # A damaged row, say: not to be published for ever.
-            note("error", "a delivery cannot be recorded", why=why, job_id=each.message.job_id)
+            fields = {"connection_id": each.stream.connection_id, "job_id": each.message.job_id}
+            note("error", "a delivery cannot be recorded", why=why, **fields)
             tally.left.add(each.message.job_id)
             continue
         done += 1
@@ -282,3 +283,4 @@ def count(tally: Tally, waiting: Waiting, receipt: Receipt, note: Note, *, lost:
             tally.already_delivered += 1
         case _:
             tally.delivered += 1
+            note("debug", "job delivered", **fields)

@@ -122,12 +122,15 @@ class Run:
                 self._count(connection_id, decision)
 
     def _count(self, connection_id: str, decision: Decision) -> None:
+        job = {"connection_id": connection_id, "job_id": decision.commit.after.job_id}
         match decision.outcome:
             case "refreshed":
                 self.refreshed += 1
                 self.jobs_created += 1
+                self.note("debug", "job created", **job)
             case "job":
                 self.jobs_created += 1
+                self.note("debug", "job created", **job)
             case "deferred":
                 self.deferred += 1
                 self.deferrals[decision.message.partition(":")[0]] += 1

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from sqlite3 import Connection as Sqlite
 from typing import Any, Final, NamedTuple
@@ -88,7 +88,7 @@ class Program:
         self._raw.execute(statement)
 
 
-def environment_of(settings: dict[str, str]) -> dict[str, str]:
+def environment_of(settings: Mapping[str, str]) -> dict[str, str]:
     """Return what a process gets: little of ours, and a time of day of its own."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return {**kept, "PYTHONUTF8": "1", "CLEARLIFT_NOW": NOW, **settings}

@@ -6,6 +6,7 @@ import pty
 import struct
 import subprocess
 import termios
+from collections.abc import Mapping
 from contextlib import closing
 from typing import NamedTuple
 
@@ -26,19 +27,18 @@ def on_terminal(
     *arguments: str,
     until: str | None = None,
     signals: int = 0,
-    columns: int = COLUMNS,
-    **environment: str,
+    environment: Mapping[str, str] | None = None,
 ) -> Shown:
     """Run one command line on a terminal; once it shows `until`, send it `signals`."""
     master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         stdin=slave,
         stdout=slave,
         stderr=slave,
         cwd=program.folder,
-        env={"TERM": "xterm-256color", **environment_of(environment)},
+        env={"TERM": "xterm-256color", **environment_of(environment or {})},
     )
     os.close(slave)
     with closing(os.fdopen(master, "rb", buffering=0)) as screen:

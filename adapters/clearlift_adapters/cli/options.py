@@ -5,7 +5,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO, cast
 
 import click
 
@@ -49,15 +49,28 @@ class Flags:
     def log(self) -> Log:
         """Return where to say what is no result; libraries speak through it from now on."""
         terminal = sys.stderr.isatty()
-        plain = self.environment.get("NO_COLOR") or self.environment.get("TERM") == "dumb"
+        # Colours are for words on a terminal: what a program reads has none, whoever forces them.
+        able = self.environment.get("TERM") != "dumb" or self.environment.get("FORCE_COLOR")
         log = Log(
-            sys.stderr,
+            cast("TextIO", _StandardError()),
             verbosity=self.verbosity,
             terminal=terminal,
-            colors=terminal and not plain,
+            colors=bool(terminal and able and not self.environment.get("NO_COLOR")),
         )
         listen(log)
         return log
+
+
+class _StandardError:
+    """stderr as it is when a line is written: it may be shared with a line of progress by then."""
+
+    def write(self, text: str) -> int:
+        """Write some text."""
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Write out what is still in memory."""
+        sys.stderr.flush()
 
 
 class Command(click.Command):

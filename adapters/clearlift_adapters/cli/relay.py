@@ -59,7 +59,7 @@ def command(flags: Flags, *, once: bool, interval_s: float, batch: int) -> None:
 async def _relay(flags: Flags, *, once: bool, interval_s: float, batch: int) -> RelayReport:
     refuse_unsafe(flags)
     async with open_world(flags, "rw") as world, recorded(world, "relay") as run:
-        log = world.log.bind(run_id=run.id)
+        log = world.log
         until = "nothing waits" if once else "SIGTERM"
         with stop_on_signal() as stop:
             log.note("info", "relaying", to=world.backend.queue.name, until=until)
@@ -70,7 +70,7 @@ async def _relay(flags: Flags, *, once: bool, interval_s: float, batch: int) -> 
                     run_id=run.id,
                     batch=batch,
                     should_stop=stop.asked,
-                    note=log.note,
+                    note=run.note,
                     gather_ms=world.backend.gather_ms,
                 )
 

@@ -10,6 +10,7 @@ from clearlift_adapters.cli import exits
 from clearlift_adapters.cli.connections import absent
 from clearlift_adapters.cli.options import Command, Flags, moment
 from clearlift_adapters.cli.output import Columns, counted, print_json, print_line, when
+from clearlift_adapters.cli.progress import CountedArchive, progress
 from clearlift_adapters.cli.runs import noted, recorded
 from clearlift_adapters.cli.world import World, open_world
 from clearlift_engine.audit import Violation
@@ -109,7 +110,9 @@ async def _audit(flags: Flags, connections: Sequence[str], *, rebuild: bool) -> 
             for connection_id in eventless:
                 print_line(f"{connection_id} has no events yet")
         began_at = world.clock.now()
-        report = await replay(world.backend.archive, connection_ids=connections or None)
+        with progress("replay", world.log) as shown:
+            archive = CountedArchive(world.backend.archive, shown)
+            report = await replay(archive, connection_ids=connections or None)
     if not connections:
         await noted(
             flags,

@@ -11,9 +11,11 @@ import msgspec
 from clearlift_adapters.backend import open_backend
 from clearlift_adapters.cli import exits
 from clearlift_adapters.cli.options import Flags
+from clearlift_adapters.cli.progress import progress
 from clearlift_adapters.cli.world import World, clock_of, cloudflare_of
 from clearlift_adapters.ids import new_id
 from clearlift_engine.errors import CronWorkerError
+from clearlift_engine.run import Note
 
 _OUTCOMES: Final[Mapping[int, str]] = {
     exits.DONE: "done",
@@ -42,19 +44,26 @@ _METER: Final = _Meter()
 
 
 class RunRow:
-    """A run that has begun. `code` and `report` are for the command to fill in."""
+    """A run that has begun. `code` and `report` are for the command to fill in.
 
-    def __init__(self, run_id: str, begun_at: int) -> None:
-        self.id, self.begun_at = run_id, begun_at
+    What its `note` is told is logged, and counted for whoever watches.
+    """
+
+    def __init__(self, run_id: str, begun_at: int, note: Note) -> None:
+        self.id, self.begun_at, self.note = run_id, begun_at, note
         self.code = exits.DONE
         self.report: object = None
 
 
 @asynccontextmanager
 async def recorded(world: World, command: str) -> AsyncGenerator[RunRow]:
-    """Record a run from its beginning to its end, whichever way it ends, short of being killed."""
+    """Record a run from its beginning to its end, whichever way it ends, short of being killed.
+
+    From then on every line of the log bears its id.
+    """
     journal, clock = world.backend.journal, world.clock
-    run = RunRow(new_id(), clock.now())
+    run = RunRow(new_id(), clock.now(), world.log.note)
+    world.log.carry(run_id=run.id)
     # Not waited for: where each question is a request, it goes along with the first one.
     beginning = asyncio.ensure_future(journal.begin(run.id, command, now_ms=run.begun_at))
 
@@ -71,7 +80,9 @@ async def recorded(world: World, command: str) -> AsyncGenerator[RunRow]:
         )
 
     try:
-        yield run
+        with progress(command, world.log) as shown:
+            run.note = shown.note
+            yield run
     except BaseException as exc:
         run.code, run.report = exits.code_of(exc), {"error": type(exc).__name__}
         with suppress(CronWorkerError):  # What went wrong may be the database.

@@ -71,7 +71,7 @@ async def _tick(
                 run_id=run.id,
                 now_ms=run.begun_at,
                 should_stop=stop.asked_by(claims_s),
-                note=world.log.bind(run_id=run.id).note,
+                note=run.note,
             )
             delivered = 0
             if delivers:
@@ -93,7 +93,7 @@ async def _deliver(world: World, run: RunRow, stop: Stop, left_s: float) -> int:
         run_id=run.id,
         batch=BATCH,
         should_stop=stop.asked_by(left_s),
-        note=world.log.bind(run_id=run.id).note,
+        note=run.note,
         gather_ms=world.backend.gather_ms,
     )
     return relayed.delivered
