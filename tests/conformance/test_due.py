@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from clearlift_adapters.stores.sqlite import SqliteStore
 from clearlift_engine.policy import Schedule, expires_within, iso
 from tests.conformance.crowd import crowd
 from tests.given import (
@@ -371,3 +372,16 @@ async def test_crowd_in_every_condition_is_served_as_by_the_reference(
     assert {conn.connection_id: replace(conn, ref=0) for conn in found} == {
         conn.connection_id: replace(conn, ref=0) for conn in expected
     }
+
+
+async def test_crowd_is_served_alike_when_very_many_are_overdue(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await crowd(world, random.Random(8))
+    looked_up = await world.store.due(now_ms=NOW_MS, schedule=SCHEDULE, limit=1_000)
+    monkeypatch.setattr(SqliteStore, "few", 0)
+
+    merged = await world.store.due(now_ms=NOW_MS, schedule=SCHEDULE, limit=1_000)
+
+    assert len(merged.ready) > 20
+    assert merged == looked_up

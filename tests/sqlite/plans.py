@@ -13,7 +13,7 @@ _CONNECTION_BY_ACCOUNT: Final = (
     "platform_connections_2 (organization_id=? AND platform=? AND account_id=?)"
 )
 _DUE_INDEX: Final = "c USING INDEX clearlift_connections_by_last_synced"
-_OPEN_JOBS: Final = "j USING INDEX clearlift_open_jobs (connection_id=?)"
+_OPEN_JOBS: Final = "j USING INDEX clearlift_open_jobs_by_age (connection_id=?"
 _STREAM: Final = "s USING PRIMARY KEY (connection_id=?)"
 _VERSION: Final = "sqlite_autoindex_outbox_1 (connection_id=? AND version=?)"
 _SEALS: Final = "k USING PRIMARY KEY (connection_id=?)"
@@ -34,9 +34,19 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
             (
                 f"{_DUE_INDEX} (<expr><?)",
                 "o USING COVERING INDEX connection_settings_interval (sync_interval<?)",
-                _OPEN_JOBS,
+                "j USING INDEX clearlift_open_jobs_by_age (connection_id=? AND <expr>>?)",
                 _STREAM,
+                # Where very many are overdue:
+                "MERGE (EXCEPT)",
+                "c USING COVERING INDEX clearlift_connections_by_id (id>?)",
+                "j USING INDEX clearlift_open_jobs_by_age (connection_id>?)",
+                "s USING COVERING INDEX connection_state_resting (connection_id>?)",
             ),
+            {
+                "many": "one row: whether very many are overdue",
+                "idle": "what the query itself has merged",
+                "active": "likewise",
+            },
         ),
         "future": Expected((f"{_DUE_INDEX} (<expr>>?)",)),
         "dead": Expected(("connection_state_dead (connection_id>?)", _CONNECTION_BY_ID, _SEALS)),
@@ -63,7 +73,7 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
         "ahead": Expected((_STREAM, "outbox_1 (connection_id=? AND version>?)")),
         "behind": Expected(
             (_STREAM, _VERSION),
-            {"j USING INDEX clearlift_open_jobs": "one look at each open job, on D1 only"},
+            {"j USING INDEX clearlift_open_jobs_by_age": "one look at each open job, on D1 only"},
         ),
         "behind_of": Expected(("c USING INTEGER PRIMARY KEY (rowid=?)", _STREAM, _VERSION)),
         "streams": Expected((_STREAM,)),

@@ -37,6 +37,7 @@ _DUE: Final = bind(
     "job_horizon_s",
     "refresh_before_ms",
     "without",
+    "few",
     "limit",
 )
 _FUTURE: Final = bind(_SQL, "future", "now_s", "limit")
@@ -119,6 +120,9 @@ BEHIND_MAX: Final = 1_000  # As many are put right when a tick begins; the next 
 class SqliteStore:
     """The port Store."""
 
+    # Up to so many overdue connections are looked up one by one: some 20 ms.
+    few: int = 5_000
+
     def __init__(self, db: Database) -> None:
         self._db = db
         self._moves = count(1)
@@ -140,6 +144,7 @@ class SqliteStore:
                 job_horizon_ms // 1000,
                 refresh_before_ms,
                 _json(sorted(without)),
+                self.few,
                 limit + 1,
             ),
             self._db.read(_DEAD, refresh_before_ms, "", _DEAD_PAGE),

@@ -3,9 +3,57 @@
 -- numbers are no times, and through julianday(), which knows milliseconds.
 
 -- name: due
--- In index order; `:synced_before_s` is the schedule's interval ago. Connections with a shorter
--- interval of their own come from the second arm, so that one of them does not make the first longer.
-WITH overdue AS (
+-- `:synced_before_s` is the schedule's interval ago. Connections with a shorter interval of their own come
+-- from an arm of `overdue` that is theirs, so that one of them does not make the others longer.
+--
+-- As a rule few are overdue, and each is looked up. If more than `:few` may be, then most of them are in
+-- flight, or wait because they failed, and to look each of those up costs microseconds: so the ids of those
+-- that may be overdue, of those in flight and of those that wait are merged instead, each in the order of an
+-- index that holds all it takes (`+` keeps the index by time out of it). What is left is looked up. `among`
+-- is where each of the merged lists begins: before every text, or, so that it is never read, behind all.
+WITH many AS MATERIALIZED (
+  SELECT iif(count(*) > :few, '', x'') AS among
+  FROM (
+    SELECT * FROM (
+      SELECT 1 FROM platform_connections AS c
+      WHERE c.is_active = 1 AND coalesce(unixepoch(iif(c.last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.last_synced_at, NULL)), -1) <= :synced_before_s
+      LIMIT :few + 1
+    )
+    UNION ALL
+    SELECT * FROM (
+      SELECT 1 FROM connection_settings AS o WHERE o.sync_interval < :interval_s LIMIT :few + 1
+    )
+  )
+),
+idle AS (
+  SELECT c.id AS id FROM platform_connections AS c
+  WHERE c.is_active = 1 AND +coalesce(unixepoch(iif(c.last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.last_synced_at, NULL)), -1) <= :synced_before_s
+    AND c.id >= (SELECT among FROM many)
+  UNION
+  SELECT active.id FROM (
+    SELECT o.connection_id AS id FROM connection_settings AS o
+    WHERE +o.sync_interval < :interval_s AND o.connection_id >= (SELECT among FROM many)
+    INTERSECT
+    SELECT c.id FROM platform_connections AS c
+    WHERE c.is_active = 1 AND c.id >= (SELECT among FROM many)
+    ORDER BY 1
+  ) AS active
+  EXCEPT
+  SELECT j.connection_id FROM sync_jobs AS j
+  WHERE j.status IN ('pending', 'running')
+    AND max(coalesce(unixepoch(iif(j.created_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', j.created_at, NULL)), 0), coalesce(unixepoch(iif(j.started_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', j.started_at, NULL)), 0)) > :job_horizon_s
+    AND j.connection_id >= (SELECT among FROM many)
+  EXCEPT
+  SELECT s.connection_id FROM connection_state AS s
+  WHERE s.state IN ('failed', 'refreshing')
+    AND CASE s.state
+      WHEN 'failed' THEN s.retry_at IS NULL OR s.retry_at BETWEEN :now_ms + 1 AND :now_ms + 43200000
+      ELSE s.lease_until BETWEEN :now_ms + 1 AND :now_ms + 3600000
+    END
+    AND s.connection_id >= (SELECT among FROM many)
+  ORDER BY 1
+),
+overdue AS (
   SELECT
     c.rowid AS ref, c.id, c.organization_id, c.platform, c.sync_status, c.expires_at,
     coalesce(unixepoch(iif(c.last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.last_synced_at, NULL)), -1) AS synced_s
@@ -17,6 +65,7 @@ WITH overdue AS (
       o.sync_interval IS NULL
       OR (o.sync_interval >= :interval_s AND synced_s + iif(synced_s < 0, 0, o.sync_interval) <= :now_s)
     )
+    AND (SELECT among FROM many) = x''
   UNION ALL
   SELECT
     c.rowid, c.id, c.organization_id, c.platform, c.sync_status, c.expires_at,
@@ -26,6 +75,16 @@ WITH overdue AS (
   WHERE o.sync_interval < :interval_s
     AND c.is_active = 1
     AND synced_s + iif(synced_s < 0, 0, o.sync_interval) <= :now_s
+    AND (SELECT among FROM many) = x''
+  UNION ALL
+  SELECT
+    c.rowid, c.id, c.organization_id, c.platform, c.sync_status, c.expires_at,
+    coalesce(unixepoch(iif(c.last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', c.last_synced_at, NULL)), -1) AS synced_s
+  FROM idle
+  CROSS JOIN platform_connections AS c ON c.id = idle.id
+  LEFT JOIN connection_settings AS o ON o.connection_id = c.id
+  WHERE c.is_active = 1
+    AND synced_s + iif(synced_s < 0, 0, coalesce(o.sync_interval, :interval_s)) <= :now_s
 ),
 servable AS (
   SELECT
