@@ -269,9 +269,9 @@ def test_file_is_split_into_statements_one_by_one(name: str) -> None:
 
     assert "".join(split) == text_of(name)
     heads = [re.sub(r"--.*", "", part).split() for part in split]
-    assert all(head[0] in ("CREATE", "ALTER") for head in heads)
+    assert all(head[0] in ("CREATE", "ALTER", "DROP") for head in heads)
     assert all(part.rstrip().endswith(";") for part in split)
-    begun = re.findall(r"^(?:CREATE|ALTER) ", text_of(name), re.MULTILINE)
+    begun = re.findall(r"^(?:CREATE|ALTER|DROP) ", text_of(name), re.MULTILINE)
     assert len(begun) == len(split)
 
 
