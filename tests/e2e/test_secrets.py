@@ -1,8 +1,11 @@
 """No secret is anywhere but where it belongs, whatever happens: see tests/e2e/traces.py."""
 
 import asyncio
+import binascii
+import shutil
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
@@ -10,16 +13,30 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 
-from tests.e2e.canaries import CLIENT_SECRETS, KEY_BYTES, access_token, found_in
+from clearlift_adapters.stores.library import sqlite3
+from tests.e2e.canaries import CLIENT_SECRETS, ENCODINGS, KEY_BYTES, access_token, found_in
 from tests.e2e.traces import STORIES, TABLES, Traces, told
 
 CODES: Final = {
     "all_is_well": {0},
+    "everything_is_looked_after": {0, 2},  # What gives a secret away is refused.
     "the_key_is_wrong": {4},
     "providers_say_too_much": {3, 0},  # All failed; then one looks at what the matter is.
     "providers_break_down": {3},
     "the_program_crashes": {1},
     "the_disk_is_full": {5, 0},
+}
+# One secret, in the middle of what a program might write, by other means than the search has.
+PLANTED: Final[Mapping[str, Callable[[str], str | bytes]]] = {
+    "UTF-8": lambda text: f"token {text}!",
+    "UTF-16, little end first": lambda text: f"token {text}!".encode("utf-16")[2:],
+    "UTF-16, big end first": lambda text: b"".join(bytes((0, ord(each))) for each in text),
+    "base64": lambda text: binascii.b2a_base64(f"token {text}!".encode()),
+    "base64 for URLs": lambda text: urlsafe_b64encode(f"token: {text}!".encode()),
+    "hex": lambda text: text.encode().hex(),
+    "HEX": lambda text: "".join(f"{ord(each):02X}" for each in text),
+    "percent": lambda text: urlencode({"token": text}),
+    "JSON": lambda text: msgspec.json.encode({"token": text}),
 }
 
 
@@ -116,6 +133,22 @@ def test_a_refusal_that_quotes_what_was_sent_is_quoted_without_it(
     assert b"Token refresh failed: Google says the grant is revoked or expired" in said
     assert b"invalid_grant" in said
     assert len(traces.visits) == 4
+
+
+@pytest.mark.parametrize("encoding", PLANTED)
+def test_the_search_finds_what_is_planted_in_a_database(
+    empty_database: Path, tmp_path: Path, encoding: str
+) -> None:
+    secret = access_token("planted")
+    file = Path(shutil.copy(empty_database, tmp_path / "clearlift.db"))
+    with closing(sqlite3.connect(file, isolation_level=None)) as db:
+        db.execute("INSERT INTO organizations (id) VALUES (?)", (PLANTED[encoding](secret),))
+
+        wal = file.with_name(f"{file.name}-wal").read_bytes()
+
+    assert found_in(wal, [secret.encode()]) == [secret.encode()]
+    assert found_in(wal, [access_token("other").encode()]) == []
+    assert PLANTED.keys() == ENCODINGS.keys()
 
 
 @pytest.mark.parametrize("secret", [access_token("x").encode(), KEY_BYTES])
