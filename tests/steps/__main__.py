@@ -1,0 +1,70 @@
+"""`python -m tests.steps`: stop real processes at every step, as many points as there are.
+
+python -m tests.steps kill                          every step of every command
+python -m tests.steps kill --scene relay --every 5  each fifth step of one
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from tests.steps.points import KILLS
+from tests.steps.preload import built, room
+from tests.steps.processes import Warm, warm
+from tests.steps.scenes import SCENES
+from tests.steps.sweep import JOURNALS, Outcome, Sweep
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Return 1 if anything was broken."""
+    options = parsed(arguments)
+    with tempfile.TemporaryDirectory() as folder, warm(built(Path(folder))) as forge:
+        return asyncio.run(shown(forge, options))
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(prog="python -m tests.steps", description="Stop at each step.")
+    parser.add_argument("what", choices=["kill"])
+    parser.add_argument("--scene", action="append", choices=SCENES, metavar="NAME")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only each N-th step")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="points at once")
+    return parser.parse_args(arguments)
+
+
+async def shown(forge: Warm, options: argparse.Namespace) -> int:
+    """Print what comes of each command and mode, and the sum; return 1 if anything was broken."""
+    began, points, broken = time.monotonic(), 0, 0
+    async for outcome in killed(forge, options):
+        say(str(outcome))
+        for each in outcome.broken:
+            say(f"    {each}")
+        points += outcome.points
+        broken += len(outcome.broken)
+    say(f"{points:,} points in {time.monotonic() - began:.0f} s; {broken} broken")
+    return int(broken > 0)
+
+
+async def killed(forge: Warm, options: argparse.Namespace) -> AsyncIterator[Outcome]:
+    """Yield what comes of each way to kill each command."""
+    for name in options.scene or SCENES:
+        for journal in JOURNALS:
+            with room() as folder:
+                sweep = Sweep(forge, folder, name, SCENES[name], journal)
+                await sweep.prepare()
+                for mode in KILLS:
+                    yield await sweep.kill(mode, every=options.every, jobs=options.jobs)
+
+
+def say(line: str) -> None:
+    """Print a line at once: the next one may take a while."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
