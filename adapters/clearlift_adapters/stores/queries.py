@@ -20,9 +20,8 @@ _BLOCK: Final = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", re.MULTIL
 _COMMENT: Final = re.compile(r"^\s*--.*\n", re.MULTILINE)
 _PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_]+)")
 _NUMBERED: Final = re.compile(r"\?(\d+)")
-# What a literal is made of as it stands. All else goes in by its number: what ends a literal, what
-# a shell looks for between double quotes, what splits a line or a file into statements.
-_PLAIN: Final = re.compile(r"[\w .,:@%+=/()\[\]{}<>*#?&|~^-]+")
+# What means the same to a shell between double quotes, and to what splits a file into statements.
+_PLAIN: Final = re.compile(r"(?:[\w .,:'@%+=/()\[\]{}<>#?&|~^]|-(?!-))*")
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -67,19 +66,10 @@ def literal(value: str | float | bytes | None) -> str:
             return "NULL"
         case bytes():
             return f"x'{value.hex()}'"
+        case str() if _PLAIN.fullmatch(value):
+            doubled = value.replace("'", "''")
+            return f"'{doubled}'"
         case str():
-            return _text(value)
+            return f"CAST(x'{value.encode().hex()}' AS TEXT)"
         case _:
             return repr(value)
-
-
-def _text(text: str) -> str:
-    """Return a text as a literal, or as several with characters by number in between."""
-    parts = [
-        f"'{part}'" if _PLAIN.fullmatch(part) else f"char({', '.join(str(ord(c)) for c in part)})"
-        for part in re.split(f"({_PLAIN.pattern})", text)
-        if part
-    ]
-    if not parts:
-        return "''"
-    return parts[0] if len(parts) == 1 else f"({' || '.join(parts)})"
