@@ -12,6 +12,7 @@ import msgspec
 from clearlift_engine.errors import UnreadableEventError
 from clearlift_engine.events import SyncFailed, decode
 from clearlift_engine.policy import Blocked, Clause, iso
+from clearlift_engine.questions import Failing
 
 PROGRAM: Final = "clearlift-cron"
 
@@ -64,6 +65,16 @@ def after_failure(data: str, connection_id: str, retry_at: int | None) -> Advice
             again,
         )
     return Advice("nobody", f"wait until {iso(retry_at)}, or let the next tick retry it", again)
+
+
+def about_failing(failing: Failing) -> Advice:
+    """Return what is to be done about a connection that failed, wherever it is by now."""
+    if failing.paused_at is not None:
+        return about_block(Blocked("paused"), failing.connection_id)
+    if failing.state == "failed":
+        return after_failure(failing.data, failing.connection_id, failing.retry_at)
+    done = "it has a job since" if failing.state in ("job_created", "enqueued") else "it is tried"
+    return Advice("nobody", f"nothing: {done}", command("explain", failing.connection_id))
 
 
 def about_block(blocked: Blocked, connection_id: str) -> Advice:

@@ -84,7 +84,7 @@ def _error_rate(seen: Overview) -> Alert:
         rate,
         ERROR_RATE_MAX,
         f"{rate:.1%} of the connections that were due in the last hour failed",
-        "clearlift-cron tick --dry-run",
+        "clearlift-cron failures",
     )
 
 
@@ -122,7 +122,7 @@ def _missed_ticks(seen: Overview) -> Alert:
         number,
         MISSED_TICKS_MAX,
         f"{number} of the last {len(recent)} ticks did not come",
-        "see that cron, the timer or the CronJob runs: clearlift-cron status",
+        "see that cron, the timer or the CronJob runs: clearlift-cron runs --command tick",
     )
 
 

@@ -83,6 +83,12 @@ class Program:
         """Return a table of the database."""
         return self.seed.rows(table)
 
+    def select(self, statement: str) -> list[Row]:
+        """Return the rows of a statement that the program has printed."""
+        cursor = self._raw.execute(statement)
+        columns = [column[0] for column in cursor.description]
+        return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
     def tamper(self, statement: str) -> None:
         """Do to the database what only somebody can who goes past the program."""
         self._raw.execute(statement)

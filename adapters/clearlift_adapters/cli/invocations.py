@@ -1,58 +1,27 @@
-"""`runs`: what every operator asks of the tables, each answer as one statement.
-
-`--sql` prints the statement instead, filled in, for another tool: it needs no database here.
-"""
+"""`runs`: what ran, how long it took, what it cost, and how it ended."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 import click
 import msgspec
 
-from clearlift_adapters.cli.options import Command, Flags, stretch
+from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import (
     Columns,
     counted,
-    print_bytes,
     print_json,
     print_line,
     readable,
     when,
 )
-from clearlift_adapters.cli.world import clock_of, open_world
+from clearlift_adapters.cli.questions import as_sql, at_most, beginning, print_sql, since
+from clearlift_adapters.cli.world import open_world
 from clearlift_adapters.stores import questions
-from clearlift_adapters.stores.questions import Question
 from clearlift_engine.alerts import spoken
 from clearlift_engine.overview import RUNS_MAX, RunFact
 from clearlift_engine.policy import iso
 from clearlift_engine.questions import Runs, Spent
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-_since = click.option(
-    "--since",
-    "since_ms",
-    type=stretch,
-    default="1d",
-    show_default=True,
-    metavar="TIME",
-    help="How far back: 1d, 12h, 30m.",
-)
-_sql = click.option(
-    "--sql", is_flag=True, help="Print the statement, for `wrangler d1 execute --command`."
-)
-
-
-def _limit(default: int) -> Callable[[F], F]:
-    return click.option(
-        "--limit",
-        type=click.IntRange(min=1),
-        default=default,
-        show_default=True,
-        metavar="N",
-        help="At most N lines.",
-    )
 
 
 class RunView(msgspec.Struct, frozen=True):
@@ -81,10 +50,10 @@ class TotalView(msgspec.Struct, frozen=True):
 @click.command(
     "runs", cls=Command, short_help="List what ran: how long, what it cost, how it ended."
 )
-@_since
+@since
 @click.option("--command", metavar="NAME", help="Only runs of this command.")
-@_limit(RUNS_MAX)
-@_sql
+@at_most(RUNS_MAX)
+@as_sql
 @click.pass_obj
 def runs(flags: Flags, *, since_ms: int, command: str | None, limit: int, sql: bool) -> None:
     """List the runs of a period, newest first, and what all of them add up to.
@@ -92,9 +61,9 @@ def runs(flags: Flags, *, since_ms: int, command: str | None, limit: int, sql: b
     CPU time is that of the process, user and system. A run without an outcome is still at work, or
     was killed. With --json, the last line is the total.
     """
-    since_ms = _begin(flags, since_ms)
+    since_ms = beginning(flags, since_ms)
     if sql:
-        _print_sql(questions.runs(since_ms, command, limit))
+        print_sql(questions.runs(since_ms, command, limit))
         return
     found = asyncio.run(_runs(flags, since_ms, command, limit))
     views = [_run(run) for run in found.found]
@@ -152,12 +121,3 @@ def _total(total: Spent) -> str:
         f"{counted(total.failed, 'connection')} failed; took {spoken(total.duration_ms)}, "
         f"CPU {total.cpu_ms / 1000:.1f} s"
     )
-
-
-def _begin(flags: Flags, since_ms: int) -> int:
-    """Return when a period begins that ends now."""
-    return clock_of(flags, writes=False).now() - since_ms
-
-
-def _print_sql(question: Question) -> None:
-    print_bytes(question.text.encode() + b"\n")

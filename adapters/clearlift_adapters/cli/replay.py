@@ -12,13 +12,12 @@ from clearlift_adapters.cli.options import Command, Flags, moment
 from clearlift_adapters.cli.output import Columns, counted, print_json, print_line, when
 from clearlift_adapters.cli.progress import CountedArchive, progress
 from clearlift_adapters.cli.runs import noted, recorded
+from clearlift_adapters.cli.timeline import tell
 from clearlift_adapters.cli.world import World, open_world
 from clearlift_engine.audit import Violation
 from clearlift_engine.errors import IllegalTransitionError, UnreadableEventError
-from clearlift_engine.policy import iso
 from clearlift_engine.replay import ReplayReport, fold, replay, states_at
 from clearlift_engine.stream import Stream
-from clearlift_engine.timeline import TimelineLine, timeline
 
 
 class ReplayView(msgspec.Struct, frozen=True):
@@ -28,18 +27,6 @@ class ReplayView(msgspec.Struct, frozen=True):
     events: int
     violations: Sequence[Violation]
     digest: str
-
-
-class EventView(msgspec.Struct, frozen=True):
-    """A line of `replay CONNECTION --events`."""
-
-    connection_id: str
-    position: int
-    occurred_at: str
-    transition: str
-    source: str | None
-    target: str
-    sentence: str
 
 
 class StateView(msgspec.Struct, frozen=True):
@@ -106,7 +93,8 @@ async def _audit(flags: Flags, connections: Sequence[str], *, rebuild: bool) -> 
     async with open_world(flags, "ro") as world:
         eventless = await _eventless(world, connections)
         if connections and not flags.json:
-            await _tell(world, connections)
+            for connection_id in sorted(set(connections)):
+                await tell(world, connection_id, as_json=False)
             for connection_id in eventless:
                 print_line(f"{connection_id} has no events yet")
         began_at = world.clock.now()
@@ -171,37 +159,9 @@ async def _eventless(world: World, connections: Sequence[str]) -> Sequence[str]:
 async def _print_events(flags: Flags, connections: Sequence[str]) -> int:
     async with open_world(flags, "ro") as world:
         await _eventless(world, connections)
-        async for history in world.backend.archive.histories(connections):
-            for line in timeline(history):
-                print_json(_event(history.connection_id, line))
+        for connection_id in sorted(set(connections)):
+            await tell(world, connection_id, as_json=True)
     return exits.DONE
-
-
-def _event(connection_id: str, line: TimelineLine) -> EventView:
-    return EventView(
-        connection_id,
-        line.position,
-        iso(line.occurred_at),
-        line.transition,
-        line.source,
-        line.target,
-        line.sentence,
-    )
-
-
-async def _tell(world: World, connections: Sequence[str]) -> None:
-    lines = Columns("position", "at", "transition", "to", "what")
-    async for history in world.backend.archive.histories(connections):
-        lines.write(
-            (
-                line.position,
-                when(line.occurred_at),
-                line.transition,
-                line.target,
-                line.sentence,
-            )
-            for line in timeline(history)
-        )
 
 
 async def _show_states(flags: Flags, at_ms: int, connections: Sequence[str]) -> int:

@@ -19,6 +19,7 @@ _FAILURES: Final = bind(_SQL, "failures", "since_ms", "more_than", "limit")
 _RUNS: Final = bind(_SQL, "runs", "since_ms", "command", "limit")
 _LIFE: Final = bind(_SQL, "life", "connection_id", "after", "limit")
 
+_FACTS: Final = len(Failing.__struct_fields__)
 _TOTALS: Final = len(Spent.__struct_fields__)
 
 
@@ -78,9 +79,8 @@ class SqlQuestions:
 
     async def failures(self, *, since_ms: int, more_than: int, limit: int) -> Failures:
         rows = await self._ask(failures(since_ms, more_than, limit))
-        return Failures(
-            [Failing(*_whole(row[:-2])) for row in rows], int(rows[0][-2]) if rows else 0
-        )
+        found = [Failing(*_whole(row[:_FACTS])) for row in rows]
+        return Failures(found, int(rows[0][_FACTS]) if rows else 0)
 
     async def runs(self, *, since_ms: int, command: str | None, limit: int) -> Runs:
         rows = await self._ask(runs(since_ms, command, limit))

@@ -54,6 +54,8 @@ SELECT
   f.connection_id, substr(CAST(c.platform AS TEXT), 1, 64) AS platform,
   substr(CAST(c.account_name AS TEXT), 1, 256) AS account_name, f.failures,
   o.occurred_at AS failed_at, o.data, s.state, s.retry_at, s.paused_at, f.connections,
+  iif(json_valid(o.data), o.data ->> 'class', NULL) AS class,
+  iif(json_valid(o.data), o.data ->> 'message', NULL) AS message,
   datetime(o.occurred_at / 1000, 'unixepoch') AS failed
 FROM (
   SELECT
