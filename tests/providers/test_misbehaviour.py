@@ -2,45 +2,37 @@
 
 import asyncio
 import shutil
+import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-import msgspec
 import pytest
 
-from clearlift_engine.events import JobCreated, SyncFailed
-from tests.e2e.program import Done, Program, connect
-from tests.loopback import (
-    Behaviour,
-    Visit,
-    answer,
-    answer_json,
-    drip,
-    flood,
-    loopback,
-    stall,
-)
+from clearlift_engine.events import JobCreated
+from tests.e2e.authority import CLIENTS
+from tests.e2e.program import Done, Program, connect, ended
+from tests.loopback import Behaviour, Visit, answer_json, closed_port, loopback
+from tests.providers.misbehaviours import BROKEN, GRANT, HEALTHY, INSIDE_200, LATE, MISBEHAVIOURS
 from tests.providers.steps import EXPIRED, configure, declared, events
 
-GRANT: Final = {"access_token": "at-new", "refresh_token": "rt-new", "expires_in": 3600}
-HTML: Final = {"Content-Type": "text/html"}
-ELSEWHERE: Final = {"Location": "http://127.0.0.2:9/token"}
 LIMIT_MS: Final = 10_000 + 1_000  # Of one request, and what a slow machine may add to it.
+MEMORY_KIB: Final = 64 * 1024
 CROWD: Final = 12  # Connections: more than may be under way at once to one provider.
-
-# What each does, what its failure is, and how often it is asked: twice if it may have acted.
-MISBEHAVIOURS: Final[Mapping[str, tuple[Behaviour, str, str, int]]] = {
-    "silent": (stall, "transient", "timeout", 2),
-    "dripping": (drip(msgspec.json.encode(GRANT), every_ms=1000), "transient", "timeout", 2),
-    "flooding": (flood(100 * 1024 * 1024), "transient", "http_200", 2),
-    "html": (answer(200, b"<html>Sign in</html>", HTML), "transient", "http_200", 2),
-    "garbled": (answer(200, b'{"access_token": "at'), "transient", "http_200", 2),
-    "moved": (answer(307, b"", ELSEWHERE), "transient", "http_307", 1),
-    "mistaken": (answer_json(200, {"error": "invalid_grant"}), "permanent", "invalid_grant", 1),
+CROWDS: Final = ("healthy", "silent", "answers-twice")
+# What is wrong before a request has arrived, and cannot be a behaviour.
+UNREACHED: Final = {
+    "refusing": ("transient", "unreachable", 0),
+    "hanging-up": BROKEN,
+    "plain-for-tls": ("transient", "tls", 0),
+    "silent-for-tls": ("transient", "unsent", 0),
 }
-HEALTHY: Final = answer_json(200, GRANT)
+EXPECTED: Final = {
+    **{name: (each.verdict, each.code, each.asked) for name, each in MISBEHAVIOURS.items()},
+    **UNREACHED,
+}
 
 
 class Tick(NamedTuple):
@@ -49,6 +41,27 @@ class Tick(NamedTuple):
     program: Program
     done: Done
     visits: list[str]  # Which provider was asked, each time.
+    peak_kib: int
+    ordinary_kib: int  # The peak of a tick that asked the healthy one only.
+
+    @property
+    def requests(self) -> Mapping[str, dict[str, Any]]:
+        """Return what the log says of each connection's last request."""
+        lines = [line for line in self.done.log if "latency_ms" in line]
+        return {line["connection_id"]: line for line in lines}
+
+
+async def answers_twice(visit: Visit) -> None:
+    """Answer with the right tokens, and at once with others that nobody has asked for."""
+    right = {**GRANT, "access_token": f"for-{visit.form['refresh_token']}"}
+    await asyncio.gather(answer_json(200, right)(visit), answer_json(200, GRANT)(visit))
+
+
+BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
+    "healthy": HEALTHY,
+    "answers-twice": answers_twice,
+    **{name: each.behaviour for name, each in MISBEHAVIOURS.items()},
+}
 
 
 @asynccontextmanager
@@ -63,75 +76,169 @@ async def endpoints(
         await behaviours[asked[-1]](visit)
 
     async with loopback(behave) as server:
-        configure(program, *declared({name: f"{server.url}/{name}" for name in behaviours}))
+        urls = {name: f"{server.url}/{name}" for name in behaviours}
+        own = {f"{name.upper()}_TOKEN_URL": urls.pop(name, server.url) for name in INSIDE_200}
+        program.environment.update({**CLIENTS, **own})
+        configure(program, *declared(urls))
         yield asked
 
 
-async def tick_among_all(program: Program) -> Tick:
-    """Run one tick over all that misbehave; a crowd for the silent one, and for a healthy one."""
-    behaviours = {name: behaviour for name, (behaviour, *_) in MISBEHAVIOURS.items()}
-    crowds = {"silent": CROWD, "healthy": CROWD}
-    with program.tables() as tables:
-        for name in (*behaviours, "healthy"):
-            for number in range(crowds.get(name, 1)):
-                connect(tables, f"{name}-{number}", platform=name, expires_at=EXPIRED)
-    async with endpoints(program, {**behaviours, "healthy": HEALTHY}) as asked:
-        done = await program.run("tick", "--json")
-    return Tick(program, done, asked)
+@asynccontextmanager
+async def unreached(program: Program) -> AsyncGenerator[None]:
+    """Declare the providers that cannot even be asked."""
+    manners = (_hang_up, _speak_plainly, _say_nothing)
+    servers = [await asyncio.start_server(manner, "127.0.0.1", 0) for manner in manners]
+    ports = [server.sockets[0].getsockname()[1] for server in servers]
+    urls = {
+        "refusing": f"http://127.0.0.1:{closed_port()}/",
+        "hanging-up": f"http://127.0.0.1:{ports[0]}/",
+        "plain-for-tls": f"https://127.0.0.1:{ports[1]}/",
+        "silent-for-tls": f"https://127.0.0.1:{ports[2]}/",
+    }
+    settings = program.folder / "clearlift.toml"
+    settings.write_text(settings.read_text() + "\n" + declared(urls)[0])
+    yield
+    for server in servers:
+        server.close()
+
+
+async def _speak_plainly(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    writer.close()
+
+
+async def _hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+
+
+async def _say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while await reader.read(1):
+        pass
+    writer.close()
+
+
+async def peak_kib(process: Process) -> int:
+    """Return the most memory that a process had, as long as it could be asked."""
+    status, peak = Path(f"/proc/{process.pid}/status"), 0
+    while process.returncode is None:
+        try:
+            lines = status.read_text().splitlines()  # noqa: ASYNC240  it is no disk's
+        except OSError:
+            return peak
+        found = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
+        peak = max([peak, *found])
+        await asyncio.sleep(0.02)
+    return peak
+
+
+async def measured(program: Program) -> tuple[Done, int]:
+    process = await program.start("tick", "--json", "-vv")
+    done, peak = await asyncio.gather(ended(process), peak_kib(process))
+    return done, peak
+
+
+async def tick_among_all(folder: Path, empty_database: Path) -> Tick:
+    """Run one tick over all that misbehave, and one over the healthy alone."""
+    ordinary, program = (Program(folder / name) for name in ("ordinary", "among all"))
+    for each in (ordinary, program):
+        each.folder.mkdir()
+        shutil.copy(empty_database, each.file)
+    names = {ordinary: ["healthy"], program: [*BEHAVIOURS, *UNREACHED]}
+    ticks: list[Tick] = []
+    for each, platforms in names.items():
+        with each.tables() as tables:
+            for name in platforms:
+                for number in range(CROWD if name in CROWDS else 1):
+                    connect(tables, f"{name}-{number}", platform=name, expires_at=EXPIRED)
+        async with endpoints(each, BEHAVIOURS) as asked, unreached(each):
+            done, peak = await measured(each)
+        ticks.append(Tick(each, done, asked, peak, ticks[0].peak_kib if ticks else 0))
+    return ticks[-1]
 
 
 @pytest.fixture(scope="module")
 def tick(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Tick:
     """Return what came of the one tick that most tests here look at: it takes its time."""
-    program = Program(tmp_path_factory.mktemp("misbehaviour"))
-    shutil.copy(empty_database, program.file)
-    return asyncio.run(tick_among_all(program))
+    return asyncio.run(tick_among_all(tmp_path_factory.mktemp("misbehaviour"), empty_database))
 
 
-@pytest.mark.parametrize("name", MISBEHAVIOURS)
+@pytest.mark.parametrize("name", EXPECTED)
 def test_a_misbehaving_endpoint_is_given_up_in_time_and_for_what_it_is(
     tick: Tick, name: str
 ) -> None:
-    _, failure_class, code, requests = MISBEHAVIOURS[name]
+    verdict, code, requests = EXPECTED[name]
 
-    failed = dict(events(tick.program, SyncFailed))[f"{name}-0"]
+    found = tick.requests[f"{name}-0"]
 
-    assert (failed.failure_class, failed.code) == (failure_class, code)
-    assert failed.latency_ms is not None
-    assert failed.latency_ms < LIMIT_MS
-    assert tick.visits.count(name) <= requests * CROWD
-    assert name == "silent" or tick.visits.count(name) == requests
+    assert (found.get("class", "refreshed"), found.get("code")) == (verdict, code)
+    assert found["latency_ms"] < LIMIT_MS
+    assert name in {"silent", *UNREACHED} or tick.visits.count(name) == requests
 
 
 def test_an_endpoint_that_never_answers_holds_up_no_other(tick: Tick) -> None:
     rows = tick.program.rows("outbox")
 
     ends = [row["connection_id"] for row in rows if row["target"] in {"job_created", "failed"}]
-    served = {connection_id for connection_id, _ in events(tick.program, JobCreated)}
+    last = {ended: index for index, ended in enumerate(ends)}
 
-    healthy = {f"healthy-{number}" for number in range(CROWD)}
-    assert served == healthy
-    assert not [each for each in ends[: len(healthy)] if each.startswith("silent")]
-    assert tick.done.report["refreshed"] == CROWD
+    healthy = [last[f"healthy-{number}"] for number in range(CROWD)]
+    late = [name for name, each in EXPECTED.items() if (each[1], each[2]) == LATE[1:]]
+    assert len(late) > 1
+    assert max(healthy) < min(last[f"{name}-0"] for name in late)
+    assert {f"healthy-{number}" for number in range(CROWD)} <= {
+        connection_id for connection_id, _ in events(tick.program, JobCreated)
+    }
 
 
-async def test_the_log_says_how_each_request_went_and_holds_no_token(program: Program) -> None:
-    busy = answer_json(429, {}, {"Retry-After": "60"})
-    behaviours = {"healthy": HEALTHY, "mistaken": MISBEHAVIOURS["mistaken"][0], "busy": busy}
+def test_everybody_else_is_told_apart_and_nobody_is_marked_for_what_is_ours(tick: Tick) -> None:
+    marked = {
+        row["id"].rpartition("-")[0]
+        for row in tick.program.rows("platform_connections")
+        if row["sync_status"] == "failed"
+    }
+
+    blamed = {name for name, each in EXPECTED.items() if each[0] in {"transient", "permanent"}}
+    assert marked == blamed
+    assert tick.done.code == 4  # One says for good that its endpoint is elsewhere.
+
+
+def test_an_answer_that_nobody_asked_for_is_given_to_nobody(tick: Tick) -> None:
+    names = [f"answers-twice-{number}" for number in range(CROWD)]
+
+    stored = {name: tick.program.access_token(name) for name in names}
+
+    assert stored == {name: f"for-rt-{name}" for name in names}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what a process had at most")
+def test_whatever_they_send_takes_64_megabytes_at_most(tick: Tick) -> None:
+    assert 0 < tick.ordinary_kib < tick.peak_kib
+    assert tick.peak_kib - tick.ordinary_kib < MEMORY_KIB
+
+
+def test_no_secret_is_in_any_text(tick: Tick) -> None:
+    told = tick.done.err + tick.done.out + tick.program.file.read_bytes()
+
+    secrets = {"at-new", "rt-new", "a secret of ours", "for-rt", "rt-echoing-0", "rt-healthy-0"}
+    secrets |= {f"{kind}-{name}-0" for kind in ("at", "rt") for name in EXPECTED}
+    assert not [secret for secret in secrets if secret.encode() in told]
+
+
+async def test_the_log_says_how_each_request_went_and_how_often_it_was_made(
+    program: Program,
+) -> None:
+    names = ("healthy", "error-inside-200", "again-in-ages")
     with program.tables() as tables:
-        for name in behaviours:
+        for name in names:
             connect(tables, name, platform=name, expires_at=EXPIRED)
 
-    async with endpoints(program, behaviours):
+    async with endpoints(program, {name: BEHAVIOURS[name] for name in names}):
         done = await program.run("tick", "-vv")
     requests = [line for line in done.log if "latency_ms" in line]
 
     assert {(line["provider"], line.get("class"), line.get("code")) for line in requests} == {
         ("healthy", None, None),
-        ("mistaken", "permanent", "invalid_grant"),
-        ("busy", "throttled", "http_429"),
+        ("error-inside-200", "permanent", "invalid_grant"),
+        ("again-in-ages", "throttled", "http_429"),
     }
     assert [line["attempts"] for line in requests] == [1, 1, 1]
-    secrets = {"at-new", "rt-new", "a secret of ours"}
-    secrets |= {f"{kind}-{name}" for kind in ("at", "rt") for name in behaviours}
-    assert not [secret for secret in secrets if secret.encode() in done.err + done.out]

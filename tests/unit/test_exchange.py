@@ -100,6 +100,32 @@ async def test_hundred_megabytes_are_not_read() -> None:
     assert server.visits[0].bytes_out < 50 * MEGABYTE
 
 
+async def test_heads_without_end_are_given_up_soon_and_others_have_their_turn_meanwhile() -> None:
+    async def say_later(visit: Visit) -> None:
+        while True:
+            await visit.send(b"HTTP/1.1 102 Later\r\n\r\n" * 1000)
+
+    async with loopback(say_later) as server:
+        found = await post(server.url)
+
+    assert isinstance(found, Lost)
+    assert (found.kind, found.ambiguous) == ("broken", True)
+    assert server.visits[0].bytes_out < 50 * MEGABYTE
+
+
+async def test_an_answer_that_nobody_asked_for_is_not_the_next_one_s() -> None:
+    async def answer_twice(visit: Visit) -> None:
+        first = {"access_token": f"for {visit.form['refresh_token']}"}
+        await asyncio.gather(answer_json(200, first)(visit), answer_json(200, GRANTED)(visit))
+
+    async with loopback(answer_twice) as server, Exchange() as exchange:
+        for token in ("a", "b"):
+            request = TokenRequest(Endpoint(server.url, "TEST_TOKEN_URL"), {"refresh_token": token})
+            found = await exchange.post(request)
+            assert isinstance(found, Answer)
+            assert found.body == b'{"access_token":"for %b"}' % token.encode()
+
+
 @pytest.mark.parametrize("size", [BODY_BYTES_MAX - 1, BODY_BYTES_MAX, BODY_BYTES_MAX + 1])
 @pytest.mark.parametrize("encoding", ["identity", "gzip", "deflate"])
 async def test_body_is_whole_up_to_its_limit_and_none_above(size: int, encoding: str) -> None:
