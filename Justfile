@@ -44,6 +44,10 @@ check: format-check lint types imports test
 @bench *args:
     python -m tests.benchmarks "$@"
 
+# Write docs/reference anew from the code
+@docs:
+    python -m tests.reference
+
 # Write constraints.txt anew from pyproject.toml
 @lock:
     uv pip compile pyproject.toml --all-extras --universal --no-header --no-annotate -o constraints.txt

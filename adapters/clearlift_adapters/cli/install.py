@@ -13,7 +13,7 @@ from typing import Final, get_args
 import click
 import msgspec
 
-from clearlift_adapters.cli.options import Command, Flags, Group
+from clearlift_adapters.cli.options import Command, Flags, Group, SelfContained
 from clearlift_adapters.cli.output import print_json, print_line
 from clearlift_adapters.deployment.files import (
     CLOUDFLARE_QUEUE,
@@ -206,7 +206,9 @@ def k8s(flags: Flags, /, *, out: Path | None, force: bool, **chosen: object) -> 
     _give(flags, _made(kubernetes_files, plan), out, force=force)
 
 
-@command.command("docker", short_help="A Dockerfile for the folder of the sources.")
+@command.command(
+    "docker", cls=SelfContained, short_help="A Dockerfile for the folder of the sources."
+)
 @_with(_IMAGED, _OUT)
 @click.pass_obj
 def docker(flags: Flags, *, out: Path | None, force: bool, image: str) -> None:
