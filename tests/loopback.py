@@ -29,7 +29,7 @@ class Visit:
         pairs = (line.split(":", 1) for line in lines[1:] if line)
         self.headers = {name.strip().lower(): value.strip() for name, value in pairs}
         self.form = {name: texts[0] for name, texts in parse_qs(body.decode()).items()}
-        self.writer = writer
+        self.body, self.writer = body, writer
         self.bytes_out = 0
 
     async def send(self, data: bytes) -> None:

@@ -153,6 +153,7 @@ class MemoryTables:
             "leases": lambda: _plain(self._db.leases),
             "queue_messages": lambda: _plain(self._db.queue),
             "credential_seals": lambda: _plain(self._db.seals),
+            "notices": lambda: _plain(self._db.notices),
         }
         return sorted(read[table](), key=lambda row: next(iter(row.values())))
 

@@ -26,11 +26,13 @@ from clearlift_adapters.stores.memory import (
     MemoryJournal,
     MemoryLeases,
     MemoryMonitor,
+    MemoryNotices,
     MemoryQuestions,
     MemoryStore,
     MemorySurvey,
     MemoryVault,
 )
+from clearlift_engine.notices import Notices
 from clearlift_engine.overview import Monitor
 from clearlift_engine.ports import Archive, Journal, Leases, NewId, Queue, Store, Survey, Vault
 from clearlift_engine.questions import Questions
@@ -52,6 +54,7 @@ class World:
     archive: Archive
     monitor: Monitor
     questions: Questions
+    notices: Notices
     queue: Queue
     inbox: Inbox
 
@@ -80,6 +83,7 @@ async def memory_world(empty: Path, folder: Path) -> AsyncGenerator[World]:
         MemoryArchive(db),
         MemoryMonitor(db),
         MemoryQuestions(db),
+        MemoryNotices(db),
         MemorySameTransactionQueue(db),
         MemoryInbox(db, counted_ids("lease")),
     )
@@ -101,6 +105,7 @@ async def sqlite_world(empty: Path, folder: Path) -> AsyncGenerator[World]:
                 backend.archive,
                 backend.monitor,
                 backend.questions,
+                backend.notices,
                 backend.queue,
                 backend.inbox,
             )
@@ -124,6 +129,7 @@ async def d1_world(running: Cloudflare) -> AsyncGenerator[World]:
                 backend.archive,
                 backend.monitor,
                 backend.questions,
+                backend.notices,
                 queue,
                 queue,
             )

@@ -21,6 +21,7 @@ from clearlift_adapters.stores.connections import SqliteConnections
 from clearlift_adapters.stores.database import Mode, SqliteDatabase
 from clearlift_adapters.stores.keyring import SqliteKeyring
 from clearlift_adapters.stores.monitor import SqlMonitor
+from clearlift_adapters.stores.notices import SqlNotices
 from clearlift_adapters.stores.operation import (
     SqliteJournal,
     SqliteLeases,
@@ -32,6 +33,7 @@ from clearlift_adapters.stores.sql import Database
 from clearlift_adapters.stores.sqlite import SqliteStore
 from clearlift_engine.errors import ConfigurationError
 from clearlift_engine.events import Level
+from clearlift_engine.notices import Notices
 from clearlift_engine.overview import Monitor
 from clearlift_engine.ports import (
     Archive,
@@ -84,6 +86,7 @@ class Backend:
     archive: Archive
     monitor: Monitor
     questions: Questions
+    notices: Notices
     connections: SqliteConnections
     keyring: SqliteKeyring
     queue: Queue
@@ -145,6 +148,7 @@ async def open_backend(
             archive,
             SqlMonitor(db),
             SqlQuestions(db),
+            SqlNotices(db),
             SqliteConnections(db),
             SqliteKeyring(db),
             _queue(queue, database, db, api),

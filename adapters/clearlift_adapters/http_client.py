@@ -12,8 +12,8 @@ SSL_CERT_DIR where set); neither is an option.
 
 import logging
 import zlib
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import aclosing, contextmanager
 from typing import Final, cast
 
 import httpx
@@ -36,8 +36,7 @@ def open_client(
     Raises:
         ConfigurationError: the environment says something that cannot be used.
     """
-    # What is raised is not quoted: the URL of a proxy may hold a password.
-    try:
+    with _environment():
         return httpx.AsyncClient(
             verify=httpx.create_ssl_context(),
             mounts={"http://": None},
@@ -46,6 +45,29 @@ def open_client(
             timeout=timeout,
             limits=limits,
         )
+
+
+def open_blocking_client(timeout: httpx.Timeout) -> httpx.Client:
+    """Return such a client for a thread that may wait.
+
+    Raises:
+        ConfigurationError: the environment says something that cannot be used.
+    """
+    with _environment():
+        return httpx.Client(
+            verify=httpx.create_ssl_context(),
+            mounts={"http://": None},
+            headers={"User-Agent": USER_AGENT},
+            follow_redirects=False,
+            timeout=timeout,
+        )
+
+
+@contextmanager
+def _environment() -> Generator[None]:
+    # What is raised is not quoted: the URL of a proxy may hold a password.
+    try:
+        yield
     except OSError:  # ssl.SSLError is one.
         raise ConfigurationError(
             "SSL_CERT_FILE or SSL_CERT_DIR names certificates that cannot be read"

@@ -24,6 +24,7 @@ from clearlift_adapters.oauth.providers import (
     built_in,
     declared,
 )
+from clearlift_adapters.oauth.wire import Endpoint
 from clearlift_adapters.published import refuse_published
 from clearlift_adapters.sources import (
     CONFIG,
@@ -36,6 +37,7 @@ from clearlift_adapters.sources import (
     as_text,
     as_truth,
 )
+from clearlift_adapters.telling.receivers import Receivers
 from clearlift_engine.errors import ConfigurationError
 from clearlift_engine.policy import DAY_MS, HOUR_MS, MINUTE_MS, Schedule
 
@@ -67,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int = 500
     job_time_limit_s: int = 4 * _DAY_S
     fail_threshold_percent: float = DEFAULT_THRESHOLD
+    receivers: Receivers = Receivers()
     cron: str = DEFAULT_CRON  # When ticks are expected; whoever needs it parses it.
     providers: Mapping[str, OAuthProvider] = {}  # Built in and declared, by platform.
     config: Path | None = None
@@ -80,7 +83,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         named = [self.encryption_key, *self.encryption_keys_previous, self.cloudflare_api_token]
         named.append(self.audit_signing_key)
         clients = [provider.client.client_secret for provider in self.providers.values()]
-        return {secret.value for secret in named if secret} | {text for text in clients if text}
+        texts = {secret.value for secret in named if secret} | {text for text in clients if text}
+        return {*texts, *self.receivers.secrets}
 
     @property
     def schedule(self) -> Schedule:
@@ -128,6 +132,11 @@ def load_settings(
             "CLEARLIFT_JOB_TIME_LIMIT", 4 * _DAY_S, least=1, most=_YEAR_S
         ),
         fail_threshold_percent=sources.percent("CLEARLIFT_FAIL_THRESHOLD", DEFAULT_THRESHOLD),
+        receivers=Receivers(
+            ping=_receiver(sources, "CLEARLIFT_PING_URL"),
+            sentry=_receiver(sources, "CLEARLIFT_SENTRY_CRON_URL"),
+            slack=_receiver(sources, "CLEARLIFT_SLACK_WEBHOOK_URL"),
+        ),
         cron=sources.text("CLEARLIFT_CRON", DEFAULT_CRON),
         providers={**_built_in(sources), **_declared(sources, table.table("providers"))},
         config=path,
@@ -204,6 +213,11 @@ def _now(found: Found | None) -> int | None:
 def _several(secret: Secret | None) -> tuple[Secret, ...]:
     parts = () if secret is None else secret.value.split(",")
     return tuple(Secret(part.strip()) for part in parts if part.strip())
+
+
+def _receiver(sources: Sources, name: str) -> Endpoint | None:
+    url = sources.secret(name)
+    return None if url is None else Endpoint(url.value, name)
 
 
 def _built_in(sources: Sources) -> Mapping[str, OAuthProvider]:

@@ -188,6 +188,7 @@ class Sources:
     def _referred(self, name: str, table: Table, key: str, *, in_clear: bool) -> Found | None:
         found = self._of_file(table, key, in_clear=in_clear)
         value, path = self._environment.get(name), self._environment.get(f"{name}_FILE")
+        self._lent.add(f"{name}_FILE")
         if value and path:
             raise ConfigurationError(f"{name} and {name}_FILE are both set: unset one of them")
         if value:

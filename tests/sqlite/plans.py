@@ -209,6 +209,15 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
         "runs": Expected(("runs_by_start (started_at>?)",)),
         "life": Expected(("outbox_1 (connection_id=? AND version>?)",)),
     },
+    "notices.sql": {
+        "told_alerts": Expected(("notices USING PRIMARY KEY (kind=?)",)),
+        "untold_grants": Expected(
+            (_CONNECTION_BY_ID, "n USING PRIMARY KEY (kind=? AND subject=?)"),
+            {"s USING INDEX connection_state_dead": _PARTIAL},
+        ),
+        "note": Expected(),
+        "forget": Expected(("notices USING PRIMARY KEY (kind=? AND subject=?)",)),
+    },
     "seals.sql": {
         "rows": Expected(("outbox USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",)),
         "last_position": Expected(("SEARCH outbox",)),

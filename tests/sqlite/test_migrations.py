@@ -32,7 +32,7 @@ SHARED = {
 }
 OURS = {
     *("outbox", "connection_state", "runs", "provider_gates", "leases", "connection_settings"),
-    *("queue_messages", "credential_seals", "audit_seals"),
+    *("queue_messages", "credential_seals", "audit_seals", "notices"),
 }
 # The statement that wrangler sends, from packages/workers-utils of cloudflare/workers-sdk.
 WRANGLERS_LEDGER = """CREATE TABLE IF NOT EXISTS "d1_migrations"(

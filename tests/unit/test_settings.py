@@ -330,3 +330,21 @@ def test_a_declaration_that_is_wrong_is_refused(old: str, new: str, reason: str)
 
     assert reason in said
     assert "geheim" not in said
+
+
+def test_receivers_are_secrets_that_may_come_from_files() -> None:
+    Path("url").write_text("https://hooks.example/services/T0/B0/word\n", encoding="utf-8")
+
+    settings = configured("", CLEARLIFT_SLACK_WEBHOOK_URL_FILE="url")
+
+    assert settings.receivers.slack is not None
+    assert settings.receivers.slack.url == "https://hooks.example/services/T0/B0/word"
+    assert {"/services/T0/B0/word"} < set(settings.secrets)
+    assert (settings.complaints, "word" in repr(settings)) == ([], False)
+
+
+def test_receiver_must_be_reached_by_https() -> None:
+    said = complaint(CLEARLIFT_PING_URL="http://ping.example/uuid")
+
+    assert said.startswith("CLEARLIFT_PING_URL is plain http")
+    assert "ping.example" not in said

@@ -55,6 +55,7 @@ class Shift(Worker):
                 backend.archive,
                 backend.monitor,
                 backend.questions,
+                backend.notices,
                 backend.queue,
                 inbox,
             ),

@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
+from clearlift_adapters.backend import NoQueue
 from clearlift_adapters.cli.schedule import expected, next_after
 from clearlift_adapters.cli.world import World
+from clearlift_adapters.logs import Severity
 from clearlift_engine.errors import ConfigurationError, UnavailableError
 from clearlift_engine.overview import RUNS_MAX, WORST_MAX, Backlog, Overview, RunFact
 from clearlift_engine.policy import DAY_MS
@@ -19,18 +23,33 @@ async def look(world: World) -> Overview:
         ConfigurationError: CLEARLIFT_CRON is no schedule.
         UnavailableError: the database does not answer.
     """
+    monitor, seen = world.backend.monitor, await pulse(world)
+    limit_ms = world.settings.schedule.job_limit_ms
+    return replace(
+        seen,
+        crowds=await monitor.crowds(now_ms=seen.at, job_limit_ms=limit_ms),
+        worst=await monitor.worst(limit=WORST_MAX),
+    )
+
+
+async def pulse(world: World) -> Overview:
+    """Return the facts that alerts depend on, without connections: it is cheap, however many.
+
+    Raises:
+        ConfigurationError: CLEARLIFT_CRON is no schedule.
+        UnavailableError: the database does not answer.
+    """
     monitor, settings, now_ms = world.backend.monitor, world.settings, world.clock.now()
-    # One after another: each is a question to one database, and is cheap but for the first.
-    crowds = await monitor.crowds(now_ms=now_ms, job_limit_ms=settings.schedule.job_limit_ms)
+    # One after another: each is a question to one database.
     runs = await monitor.runs(since_ms=now_ms - DAY_MS, limit=RUNS_MAX)
     return Overview(
         at=now_ms,
-        crowds=crowds,
+        crowds=(),
         backlog=await monitor.backlog(),
         queue=await depth_of(world),
         gates=await monitor.gates(),
         runs=runs,
-        worst=await monitor.worst(limit=WORST_MAX),
+        worst=(),
         expected_ticks=_expected(settings.cron, runs, now_ms),
         next_tick_at=next_after(settings.cron, now_ms),
     )
@@ -80,5 +99,6 @@ async def depth_of(world: World) -> Depth | None:
     try:
         return await world.backend.queue.depth()
     except (UnavailableError, ConfigurationError) as exc:
-        world.log.note("warning", "the queue does not say what it holds", why=str(exc))
+        level: Severity = "info" if isinstance(world.backend.queue, NoQueue) else "warning"
+        world.log.note(level, "the queue does not say what it holds", why=str(exc))
         return None

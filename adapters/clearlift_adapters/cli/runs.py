@@ -56,13 +56,13 @@ class RunRow:
 
 
 @asynccontextmanager
-async def recorded(world: World, command: str) -> AsyncGenerator[RunRow]:
+async def recorded(world: World, command: str, run_id: str | None = None) -> AsyncGenerator[RunRow]:
     """Record a run from its beginning to its end, whichever way it ends, short of being killed.
 
     From then on every line of the log bears its id.
     """
     journal, clock = world.backend.journal, world.clock
-    run = RunRow(new_id(), clock.now(), world.log.note)
+    run = RunRow(run_id or new_id(), clock.now(), world.log.note)
     world.log.carry(run_id=run.id)
     # Not waited for: where each question is a request, it goes along with the first one.
     beginning = asyncio.ensure_future(journal.begin(run.id, command, now_ms=run.begun_at))

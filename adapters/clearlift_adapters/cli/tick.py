@@ -15,6 +15,7 @@ from clearlift_adapters.cli.relay import BATCH
 from clearlift_adapters.cli.runs import RunRow, recorded
 from clearlift_adapters.cli.starting import refuse_unsafe
 from clearlift_adapters.cli.stopping import Stop, stop_on_signal
+from clearlift_adapters.cli.telling import told
 from clearlift_adapters.cli.world import World, open_world
 from clearlift_adapters.settings import Settings
 from clearlift_engine.relay import drain
@@ -61,30 +62,39 @@ async def _tick(
     flags: Flags, *, delivers: bool, limit: int | None, deadline_s: float
 ) -> TickOutcome:
     started = time.monotonic()
-    refuse_unsafe(flags)
-    async with open_world(flags, "rw") as world, recorded(world, "tick") as run:
-        with stop_on_signal() as stop:
-            claims_s = deadline_s - min(RESERVE_S, deadline_s / 2)
-            outcome = await tick(
-                world.tick_ports,
-                _settings(world, limit),
-                run_id=run.id,
-                now_ms=run.begun_at,
-                should_stop=stop.asked_by(claims_s),
-                note=run.note,
-            )
-            delivered = 0
-            if delivers:
-                left_s = deadline_s - (time.monotonic() - started)
-                delivered = await _deliver(world, run, stop, left_s)
-        report = msgspec.structs.replace(
-            outcome.report,
-            delivered=delivered,
-            duration_ms=round((time.monotonic() - started) * 1000),
+    async with told(flags) as telling:
+        refuse_unsafe(flags)
+        async with open_world(flags, "rw") as world:
+            async with recorded(world, "tick", telling.run_id) as run:
+                until = started + deadline_s
+                outcome = await _pass(world, run, delivers=delivers, limit=limit, until=until)
+                duration_ms = round((time.monotonic() - started) * 1000)
+                report = msgspec.structs.replace(outcome.report, duration_ms=duration_ms)
+                outcome = outcome._replace(report=report)
+                run.report, run.code = report, code_of(outcome, world.settings)
+            telling.report, telling.code = run.report, run.code
+            await telling.conclude(world)
+            return outcome
+
+
+async def _pass(
+    world: World, run: RunRow, *, delivers: bool, limit: int | None, until: float
+) -> TickOutcome:
+    left_s = until - time.monotonic()
+    with stop_on_signal() as stop:
+        outcome = await tick(
+            world.tick_ports,
+            _settings(world, limit),
+            run_id=run.id,
+            now_ms=run.begun_at,
+            should_stop=stop.asked_by(left_s - min(RESERVE_S, left_s / 2)),
+            note=run.note,
         )
-        outcome = outcome._replace(report=report)
-        run.report, run.code = report, code_of(outcome, world.settings)
-        return outcome
+        if not delivers:
+            return outcome
+        delivered = await _deliver(world, run, stop, until - time.monotonic())
+        report = msgspec.structs.replace(outcome.report, delivered=delivered)
+        return outcome._replace(report=report)
 
 
 async def _deliver(world: World, run: RunRow, stop: Stop, left_s: float) -> int:

@@ -144,9 +144,18 @@ _NOT_IN_TIME: Final[tuple[LostKind, str]] = ("unsent", "could not be reached in 
 def _broken(exc: Exception, *, sent: bool) -> Lost:
     if sent:
         return Lost("broken", ambiguous=True, detail="broke off before its answer was complete")
-    known = (_obstacle(cause) for cause in _causes(exc))
-    kind, detail = next(filter(None, known), ("unreachable", "could not be reached"))
+    kind, detail = _named(exc)
     return Lost(kind, ambiguous=False, detail=detail)
+
+
+def obstacle(exc: Exception) -> str:
+    """Return why somebody could not be reached, in our own words: an exception's may hold a URL."""
+    return _named(exc)[1]
+
+
+def _named(exc: Exception) -> tuple[LostKind, str]:
+    known = (_obstacle(cause) for cause in _causes(exc))
+    return next(filter(None, known), ("unreachable", "could not be reached"))
 
 
 _OBSTACLES: Final[Sequence[tuple[type[BaseException], LostKind, str]]] = (

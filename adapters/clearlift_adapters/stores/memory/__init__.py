@@ -6,6 +6,7 @@ anything, so each is a transaction.
 
 from clearlift_adapters.stores.memory.archive import MemoryArchive
 from clearlift_adapters.stores.memory.monitor import MemoryMonitor
+from clearlift_adapters.stores.memory.notices import MemoryNotices
 from clearlift_adapters.stores.memory.operation import (
     MemoryJournal,
     MemoryLeases,
@@ -29,6 +30,7 @@ __all__ = [
     "MemoryJournal",
     "MemoryLeases",
     "MemoryMonitor",
+    "MemoryNotices",
     "MemoryQuestions",
     "MemoryStore",
     "MemorySurvey",

@@ -100,6 +100,15 @@ class SealRow(msgspec.Struct, kw_only=True):
     known_as: str | None = None
 
 
+class NoticeRow(msgspec.Struct, kw_only=True):
+    """A row of `notices`."""
+
+    kind: str
+    subject: str
+    about: str
+    told_at: int
+
+
 class QueueRow(msgspec.Struct, kw_only=True):
     """A row of `queue_messages`."""
 
@@ -128,6 +137,7 @@ class MemoryDatabase:
         self.leases: dict[str, LeaseRow] = {}
         self.queue: dict[str, QueueRow] = {}
         self.seals: dict[str, SealRow] = {}
+        self.notices: dict[tuple[str, str], NoticeRow] = {}  # By kind and subject.
         self.highest_position = 0  # Ever given out.
         self.highest_rowid = 0
         self._rowids: dict[str, int] = {}
