@@ -48,6 +48,7 @@ check: format-check lint types imports test
 @docs:
     python -m tests.reference
 
-# Write constraints.txt anew from pyproject.toml
+# Write constraints.txt anew from pyproject.toml, and for production requirements.txt with its hashes
 @lock:
-    uv pip compile pyproject.toml --all-extras --universal --no-header --no-annotate -o constraints.txt
+    echo 'hatchling>=1.27' | uv pip compile -q pyproject.toml - --all-extras --universal --no-header --no-annotate -o constraints.txt
+    echo 'hatchling>=1.27' | uv pip compile -q pyproject.toml - --extra web --extra otel -c constraints.txt --universal --generate-hashes --no-header --no-annotate -o requirements.txt

@@ -175,7 +175,7 @@ def test_an_image_is_built_from_what_is_here_and_runs_without_rights(capsys: Cap
     assert all((ROOT / name).exists() for name in copied if not name.startswith(("-", "/")))
     assert len(stages) == 2
     assert users[0] > stages[-1]
-    assert any("-c constraints.txt" in line for line in lines)
+    assert any("--require-hashes -r requirements.txt" in line for line in lines)
     assert any(line.startswith("HEALTHCHECK") and "health" in line for line in lines)
 
 
