@@ -53,13 +53,6 @@ class Failing(msgspec.Struct, frozen=True):
     paused_at: int | None
 
 
-class Failures(msgspec.Struct, frozen=True):
-    """Those that failed most often first, and how many there are in all."""
-
-    found: Sequence[Failing]
-    connections: int
-
-
 class Spent(msgspec.Struct, frozen=True):
     """What the runs of a period add up to."""
 
@@ -96,8 +89,11 @@ class Questions(Protocol):
         """Return these jobs, in any order, without those that are gone."""
         ...
 
-    async def failures(self, *, since_ms: int, more_than: int, limit: int) -> Failures:
-        """Return the connections that failed more than so many times since then, by the log."""
+    async def failures(self, *, since_ms: int, more_than: int, limit: int) -> Sequence[Failing]:
+        """Return the connections that failed more than so many times since then, by the log.
+
+        Those that failed most often come first, and then those that failed last.
+        """
         ...
 
     async def runs(self, *, since_ms: int, command: str | None, limit: int) -> Runs:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from clearlift_engine.events import decode
 from clearlift_engine.overview import RunFact
 from clearlift_engine.policy import DAY_MS, HOUR_MS, iso
-from clearlift_engine.questions import Failures, JobCount, Runs, Spent
+from clearlift_engine.questions import JobCount, Runs, Spent
 from clearlift_engine.stream import Stream
 from tests.given import DUE, ENQUEUED, NOW_MS, ODD_IDS, commit, created, failed, plain, take
 from tests.world import World
@@ -72,8 +72,8 @@ async def test_failures_of_a_period_are_counted_and_the_newest_is_told(world: Wo
     found = await world.questions.failures(since_ms=day, more_than=1, limit=9)
     first = await world.questions.failures(since_ms=day, more_than=0, limit=1)
 
-    [often, twice] = found.found
-    assert (found.connections, first.connections, len(first.found)) == (2, 3, 1)
+    [often, twice] = found
+    assert first == [often]
     assert (often.connection_id, often.failures, often.failed_at) == ("often", 3, NOW_MS)
     assert (often.account_name, often.state, often.retry_at) == (
         "often Ltd",
@@ -85,14 +85,14 @@ async def test_failures_of_a_period_are_counted_and_the_newest_is_told(world: Wo
 
 
 async def test_failures_tell_where_a_connection_is_now(world: World) -> None:
-    assert await world.questions.failures(since_ms=0, more_than=0, limit=1) == Failures([], 0)
+    assert await world.questions.failures(since_ms=0, more_than=0, limit=1) == []
     await fail(world, "well again", NOW_MS - 9, retry_at=NOW_MS)
     stream = (await world.store.find(["well again"]))[0].stream
     await take(world.store, commit(stream, DUE, created("well again"), ENQUEUED))
     await fail(world, "gone", NOW_MS - 8, retry_at=None)
     world.seed.delete_connection("gone")
 
-    found = (await world.questions.failures(since_ms=0, more_than=0, limit=9)).found
+    found = await world.questions.failures(since_ms=0, more_than=0, limit=9)
 
     assert [(each.connection_id, each.platform, each.state) for each in found] == [
         ("gone", None, "failed"),

@@ -16,7 +16,7 @@ from clearlift_engine.advice import Advice, about_failing
 from clearlift_engine.errors import UnreadableEventError
 from clearlift_engine.events import SyncFailed, decode
 from clearlift_engine.policy import iso
-from clearlift_engine.questions import Failing, Failures
+from clearlift_engine.questions import Failing
 
 LINES_MAX: Final = 100
 
@@ -61,7 +61,7 @@ def command(flags: Flags, *, repeated: int, since_ms: int, limit: int, sql: bool
         print_sql(questions.failures(since_ms, repeated, limit))
         return
     found = asyncio.run(_failures(flags, since_ms, repeated, limit))
-    views = [_view(each) for each in found.found]
+    views = [_view(each) for each in found[:limit]]
     if flags.json:
         for view in views:
             print_json(view)
@@ -72,15 +72,14 @@ def command(flags: Flags, *, repeated: int, since_ms: int, limit: int, sql: bool
     )
     columns.write(map(_summary, views))
     often = f" more than {counted(repeated, 'time')}" if repeated else ""
-    rest = found.connections - len(views)
-    more = f"; {rest} of them are not shown: see --limit" if rest else ""
-    print_line(f"{counted(found.connections, 'connection')} failed{often}{more}")
+    more = "at least " if len(found) > limit else ""
+    print_line(f"{more}{counted(len(found), 'connection')} failed{often}")
 
 
-async def _failures(flags: Flags, since_ms: int, more_than: int, limit: int) -> Failures:
+async def _failures(flags: Flags, since_ms: int, more_than: int, limit: int) -> Sequence[Failing]:
     async with open_world(flags, "ro") as world:
         return await world.backend.questions.failures(
-            since_ms=since_ms, more_than=more_than, limit=limit
+            since_ms=since_ms, more_than=more_than, limit=limit + 1
         )
 
 

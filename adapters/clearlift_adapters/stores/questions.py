@@ -8,7 +8,7 @@ import msgspec
 from clearlift_adapters.stores.queries import Query, bind, filled, load
 from clearlift_adapters.stores.sql import Database, Row, Value
 from clearlift_engine.overview import RunFact
-from clearlift_engine.questions import Failing, Failures, JobCount, JobFact, Runs, Spent
+from clearlift_engine.questions import Failing, JobCount, JobFact, Runs, Spent
 from clearlift_engine.stream import Entry
 
 _SQL: Final = load("questions.sql")
@@ -77,10 +77,9 @@ class SqlQuestions:
         ids = msgspec.json.encode(job_ids).decode()
         return [_job(row) for row in await self._db.read(_JOBS, ids)]
 
-    async def failures(self, *, since_ms: int, more_than: int, limit: int) -> Failures:
+    async def failures(self, *, since_ms: int, more_than: int, limit: int) -> Sequence[Failing]:
         rows = await self._ask(failures(since_ms, more_than, limit))
-        found = [Failing(*_whole(row[:_FACTS])) for row in rows]
-        return Failures(found, int(rows[0][_FACTS]) if rows else 0)
+        return [Failing(*_whole(row[:_FACTS])) for row in rows]
 
     async def runs(self, *, since_ms: int, command: str | None, limit: int) -> Runs:
         rows = await self._ask(runs(since_ms, command, limit))

@@ -11,7 +11,6 @@ from clearlift_engine.overview import RunFact
 from clearlift_engine.questions import (
     WRITTEN_LATE,
     Failing,
-    Failures,
     JobCount,
     JobFact,
     Runs,
@@ -45,14 +44,14 @@ class MemoryQuestions:
     async def jobs(self, job_ids: Sequence[str]) -> Sequence[JobFact]:
         return [self._job(self._db.jobs[name]) for name in job_ids if name in self._db.jobs]
 
-    async def failures(self, *, since_ms: int, more_than: int, limit: int) -> Failures:
+    async def failures(self, *, since_ms: int, more_than: int, limit: int) -> Sequence[Failing]:
         failed: dict[str, list[Entry]] = {}
         for _, entry in sorted(self._db.outbox.items()):
             if entry.transition == "sync_failed" and entry.occurred_at >= since_ms:
                 failed.setdefault(entry.connection_id, []).append(entry)
         found = [entries for entries in failed.values() if len(entries) > more_than]
         found.sort(key=lambda entries: (-len(entries), -entries[-1].position))
-        return Failures([self._failing(entries) for entries in found[:limit]], len(found))
+        return [self._failing(entries) for entries in found[:limit]]
 
     async def runs(self, *, since_ms: int, command: str | None, limit: int) -> Runs:
         found = [
