@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from tests.simulation.sabotage import BUGS, planted
-from tests.simulation.test_sabotage import FEW, RARE, first_broken
+from tests.simulation.test_sabotage import FIRST, RARE, first_broken
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,11 +31,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def is_found(name: str) -> bool:
     """Plant one bug, print what came of it, and return whether it was found."""
-    seeds_max = RARE.get(name, FEW)
+    seeds = RARE.get(name, FIRST)
     began = time.monotonic()
     with planted(name):
-        seed = first_broken(seeds_max)
-    found = f"missed by seeds 1..{seeds_max}" if seed is None else f"found by seed {seed}"
+        seed = first_broken(seeds)
+    found = f"missed by seeds {seeds[0]}..{seeds[-1]}" if seed is None else f"found by seed {seed}"
     sys.stdout.write(f"{name}: {found}, {time.monotonic() - began:.1f} s\n")
     sys.stdout.flush()
     return seed is not None

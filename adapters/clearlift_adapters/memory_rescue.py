@@ -11,6 +11,11 @@ class MemoryRescue:
     def __init__(self) -> None:
         self._tokens: dict[tuple[str, str], SealedTokens] = {}
 
+    @property
+    def holds(self) -> bool:
+        """Return whether there are tokens to bring home."""
+        return bool(self._tokens)
+
     async def keep(self, tokens: SealedTokens) -> None:
         self._tokens[_name(tokens)] = tokens
 

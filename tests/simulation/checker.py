@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tests.simulation.logbook import Logbook
-from tests.simulation.mix import MINUTE_MS
 from tests.simulation.providers import Providers
+from tests.simulation.scope import MINUTE_MS
 from tests.simulation.tokens import (
     check_all_stored,
     check_claims,

@@ -15,12 +15,13 @@ from clearlift_engine.relay import RelayPorts, drain
 from clearlift_engine.run import TickPorts, TickSettings
 from clearlift_engine.tick import tick
 from tests.simulation.checker import check, unserved
-from tests.simulation.life import Life, behind, owned_task
+from tests.simulation.life import Life, behind, owned
 from tests.simulation.loop import StandstillError
-from tests.simulation.mix import HOUR_MS, MINUTE_MS
+from tests.simulation.mix import busy
 from tests.simulation.operators import Operators
 from tests.simulation.outside import Consumer, Users
 from tests.simulation.providers import Providers, Refresher
+from tests.simulation.scope import HOUR_MS, MINUTE_MS
 from tests.simulation.tokens import check_all_stored
 from tests.simulation.transport import Broker, SeenStore, Transport
 from tests.simulation.watchman import Watchman
@@ -62,7 +63,7 @@ class Machine:
 
     async def sleep(self, ms: int) -> None:
         """Return after `ms` of true time."""
-        await asyncio.sleep(ms / 1000)
+        await self._world.loop.pause(ms)
 
 
 class History:
@@ -70,7 +71,7 @@ class History:
 
     def __init__(self, seed: int) -> None:
         world = self.world = World(seed)
-        world.loop.set_task_factory(owned_task)
+        world.loop.at_birth = owned
         world.loop.set_exception_handler(unheard)
         self.broker, self.providers = Broker(world), Providers(world)
         self.consumer, self.users = Consumer(world, self.broker), Users(world, self.providers)
@@ -79,7 +80,7 @@ class History:
         self.store = SeenStore(world.db, self._look)
         self.machines = [Machine(world, number) for number in range(len(world.mix.ticks))]
         self.lives: list[Life] = []
-        self.processes: list[asyncio.Task[None]] = []
+        self.processes: list[asyncio.Future[None]] = []
         self._numbers = count(1)
 
     def _look(self) -> None:
@@ -105,8 +106,8 @@ class History:
         for machine, ticks in zip(self.machines, mix.ticks, strict=True):
             for wait_ms in ticks:
                 world.loop.call_in(wait_ms, partial(self._start, machine, ticks=True))
-            if world.random.random() < 1 / 4:
-                relay_ms = world.random.randint(1, mix.chaos_ms)
+            if world.random.random() < mix.relays:
+                relay_ms = busy(world.random, mix.ticks, mix.chaos_ms)
                 world.loop.call_in(relay_ms, partial(self._start, machine, ticks=False))
             if mix.jumps:
                 world.loop.call_in(world.random.randint(1, mix.chaos_ms), machine.set_clock)
@@ -115,7 +116,7 @@ class History:
             world.loop.call_in(moment_ms, partial(self._start, machine, ticks=True))
         for moment_ms in self.operators.moments():
             world.loop.call_in(moment_ms, self._start_operator)
-        await asyncio.sleep(mix.chaos_ms / 1000)
+        await world.loop.pause(mix.chaos_ms)
         await self._recover()
         await self._settle()
 
@@ -132,16 +133,18 @@ class History:
 
     async def _settle(self) -> None:
         """Tick and relay on every machine until all are served; within a bound, they must be."""
-        world, since_ms = self.world, self.world.now_ms
+        world = self.world
+        await world.loop.pause(world.mix.rest_ms)
+        since_ms = world.now_ms
         waits = [row.stream.retry_at or 0 for row in world.db.state.values()]
         waits.append(since_ms + world.mix.job_limit_ms + world.mix.skew_ms)
         waits.extend(gate.paused_until for gate in world.db.gates.values())
         until_ms = max(waits) + SETTLES_WITHIN_MS
-        at_work, left = self.machines, [""]  # At first all: each may have tokens to bring home.
+        at_work, left = self._first_at_work(), [""]
         numbers = count()
         while left and world.now_ms <= until_ms:
             await self._ended([self._start(machine, ticks=True) for machine in at_work])
-            await asyncio.sleep(CORE_TICK_MS / 1000)
+            await world.loop.pause(CORE_TICK_MS)
             number, left = next(numbers), unserved(world, since_ms)
             if number == 0:
                 check_all_stored(world, self.providers)
@@ -150,13 +153,19 @@ class History:
         for each in left:
             world.violation(f"never settled: {each}")
 
-    async def _ended(self, processes: list[asyncio.Task[None]]) -> None:
+    def _first_at_work(self) -> list[Machine]:
+        """One machine, mostly; all of them if one has tokens to bring home: the others race it."""
+        if self.world.mix.all_at_work or any(each.rescue.holds for each in self.machines):
+            return self.machines
+        return self.machines[:1]
+
+    async def _ended(self, processes: list[asyncio.Future[None]]) -> None:
         if processes:
             _, pending = await asyncio.wait(processes, timeout=ENDS_WITHIN_S)
             for _ in pending:
                 self.world.violation("a process does not end")
 
-    def _start(self, machine: Machine, *, ticks: bool) -> asyncio.Task[None]:
+    def _start(self, machine: Machine, *, ticks: bool) -> asyncio.Future[None]:
         life = self._life("tick" if ticks else "relay", machine)
         return self._begun(life, self._work(life, machine, ticks=ticks))
 
@@ -172,7 +181,7 @@ class History:
         self.world.note(life.name, "starts")
         return life
 
-    def _begun(self, life: Life, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _begun(self, life: Life, work: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
         self.processes.append(life.start(work))
         return self.processes[-1]
 

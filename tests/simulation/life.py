@@ -6,28 +6,63 @@ one stands still at its next call; when it thaws it goes on as if nothing had be
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from clearlift_engine.errors import UnavailableError
 from tests.simulation.loop import PROCESS
-from tests.simulation.mix import MINUTE_MS, within
+from tests.simulation.mix import within
 from tests.simulation.world import World
 
-Side = Literal["before", "after"]
 Port = TypeVar("Port")
 Result = TypeVar("Result")
 
 DATABASE: Final = ("store", "vault", "leases")
 OVER_THE_NETWORK: Final = (*DATABASE, "queue")
-FREEZES_MS: Final = (5_000, 70_000, 70_000, 10 * MINUTE_MS, 40 * MINUTE_MS)
-_IS_ASYNC: Final[dict[tuple[type[object], str], bool]] = {}  # For `inspect` takes its time.
 SLOW_MS: Final = (1, 10, 100, 1_000)
+HARMLESS: Final = 0.5
 
 
 class KilledError(BaseException):
     """Not an Exception: nothing in the engine may survive it."""
+
+
+class Line:
+    """Who asks first is served first, one at a time: an `asyncio.Lock` that is quick when free."""
+
+    __slots__ = ("_taken", "_waiting")
+
+    def __init__(self) -> None:
+        self._taken = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def is_free(self) -> bool:
+        """Take a free line, and return whether it was free."""
+        free = not self._taken
+        self._taken = True
+        return free
+
+    async def turn(self) -> None:
+        """Wait until everybody before has left."""
+        mine = asyncio.get_running_loop().create_future()
+        self._waiting.append(mine)
+        try:
+            await mine
+        except asyncio.CancelledError:
+            if mine.done() and not mine.cancelled():
+                self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Let the next one have it, who does not have to hurry: nobody can come in between."""
+        while self._waiting:
+            first = self._waiting.popleft()
+            if not first.done():
+                first.set_result(None)
+                return
+        self._taken = False
 
 
 class Life:
@@ -41,15 +76,21 @@ class Life:
         self.tasks: list[asyncio.Task[Any]] = []
         self.main: asyncio.Task[Any] | None = None
         self.zombies: set[asyncio.Task[Any] | None] = set()  # Thawed on their way to a provider.
-        self.line = asyncio.Lock()  # To the database: what is asked first is done first.
+        self.line = Line()  # To the database.
+        self._ended = world.loop.create_future()
         self._thawed: asyncio.Event | None = None
+        mix = world.mix
+        self._struck = mix.kill + mix.freeze + mix.stop  # A draw below that strikes the process.
+        self._outages = bool(mix.outages)
+        self._hindered = 1 - mix.away - mix.slow  # One above that, the call.
 
-    def start(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
+    def start(self, work: Coroutine[Any, Any, object]) -> asyncio.Future[None]:
         """Begin; return what ends when nothing of the process is left."""
         context = copy_context()
         context.run(PROCESS.set, self)
         self.main = context.run(self.world.loop.create_task, work)
-        return self.world.loop.create_task(self._lived())
+        self.main.add_done_callback(self._look_at_end)
+        return self._ended
 
     def should_stop(self) -> bool:
         """Return whether the process was asked to end."""
@@ -84,49 +125,54 @@ class Life:
         self.trouble += 1
         return UnavailableError(why)
 
-    async def watch(self, port: str, method: str, side: Side) -> None:
-        """Let a call pass, or let happen whatever the seed has in store for it."""
+    def passes(self, what: str) -> None:
+        """Note a side of a call, which no dead process gets to."""
         if self.dead:
             raise KilledError
+        self.world.note(self.name, what)
+
+    def drawn(self) -> float | None:
+        """Return what this side of a call has drawn, or None if nothing comes of it."""
         world = self.world
-        world.note(self.name, f"{side} {port}.{method}")
-        if side == "before":
-            if port == "leases":
-                self.trouble_at_lease = self.trouble
-            await asyncio.sleep(0)
-        if not world.calm:
-            await self._suffer(port)
+        draw = HARMLESS if world.calm else world.random.random()
+        passes = self._struck <= draw <= self._hindered and not self._outages
+        return None if passes and self._thawed is None and not self.dead else draw
+
+    async def suffer(self, port: str, draw: float, *, before: bool) -> None:
+        """Let happen whatever the seed has in store for a call."""
+        if not self.world.calm:
+            await self._suffer(port, draw)
         while self._thawed is not None:
-            if port == "refresher" and side == "before":
+            if port == "refresher" and before:
                 self.zombies.add(asyncio.current_task())
             await self._thawed.wait()
         if self.dead:
             raise KilledError
 
-    async def _suffer(self, port: str) -> None:
+    async def _suffer(self, port: str, draw: float) -> None:
         world, mix = self.world, self.world.mix
-        draw = world.random.random()
         if draw < mix.kill:
             self.kill()
         elif draw < mix.kill + mix.freeze:
-            self.freeze(world.random.choice(FREEZES_MS))
-        elif draw < mix.kill + mix.freeze + mix.stop:
+            self.freeze(world.random.choice(mix.freezes_ms))
+        elif draw < self._struck:
             self.stopped = True
         elif port in OVER_THE_NETWORK:
             if draw > 1 - mix.away:
                 raise self.cut_off(f"{port} does not answer")
             if within(mix.outages, world.now_ms):
                 raise self.cut_off(f"{port} is away")
-            if draw > 1 - mix.away - mix.slow:
-                await asyncio.sleep(world.random.choice(SLOW_MS) / 1000)
+            if draw > self._hindered:
+                await world.loop.pause(world.random.choice(SLOW_MS))
 
-    async def _lived(self) -> None:
-        """Wait for all tasks, and look at how the process ended."""
+    def _look_at_end(self, _: object) -> None:
+        """When the last task is over, look at how the process ended."""
+        for task in self.tasks:
+            if not task.done():
+                task.add_done_callback(self._look_at_end)
+                return
+        self._ended.set_result(None)
         assert self.main is not None
-        done = 0
-        while done < len(self.tasks):
-            done = len(self.tasks)
-            await asyncio.wait(self.tasks)
         if self.dead or self.main.cancelled():
             return
         exc = self.main.exception()
@@ -134,53 +180,65 @@ class Life:
             self.world.violation(f"{self.name} ended with {exc!r}")
 
 
-def owned_task(
-    loop: asyncio.AbstractEventLoop,
-    work: Coroutine[Any, Any, Result] | Generator[Any, None, Result],
-    **named: Any,  # noqa: ANN401  whatever the loop passes on to the task
-) -> asyncio.Task[Result]:
-    """Make a task, as the loop does, and tell its process."""
-    task = asyncio.Task(work, loop=loop, **named)
+def owned(task: asyncio.Task[Any]) -> None:
+    """Tell the process of a new task of its."""
     owner = PROCESS.get()
     if isinstance(owner, Life):
         owner.tasks.append(task)
         if owner.dead:
             task.cancel()
-    return task
 
 
 def behind(life: Life, name: str, port: Port) -> Port:
     """Return a port as one process has it: every call may be its last."""
-    return cast("Port", _Behind(life, name, port))
+    kind = name, cast("type[object]", type(port))
+    if kind not in _SHAPES:
+        _SHAPES[kind] = _shape(*kind)
+    return cast("Port", _SHAPES[kind](life, port))
 
 
 class _Behind:
-    def __init__(self, life: Life, name: str, port: object) -> None:
-        self._life, self._name, self._port = life, name, port
+    """Stands in for any port: its class has what may be awaited, the rest is the port's own."""
+
+    def __init__(self, life: Life, port: object) -> None:
+        self.life, self.port = life, port
 
     def __getattr__(self, method: str) -> Any:  # noqa: ANN401  it stands in for any port
-        found = getattr(self._port, method)
-        key = type(self._port), method
-        if key not in _IS_ASYNC:
-            _IS_ASYNC[key] = inspect.iscoroutinefunction(found)
-        if _IS_ASYNC[key]:
-            found = self._guarded(method, found)
-        self.__dict__[method] = found  # From now on without this detour.
+        found = self.__dict__[method] = getattr(self.port, method)
         return found
 
-    def _guarded(
-        self, method: str, found: Callable[..., Awaitable[object]]
-    ) -> Callable[..., Awaitable[object]]:
-        name, watch, line = self._name, self._life.watch, self._life.line
 
-        async def call(*args: object, **kwargs: object) -> object:
-            await watch(name, method, "before")
-            result = await found(*args, **kwargs)
-            await watch(name, method, "after")
+_SHAPES: Final[dict[tuple[str, type[object]], type[_Behind]]] = {}
+
+
+def _shape(name: str, port: type[object]) -> type[_Behind]:
+    found = inspect.getmembers(port, inspect.iscoroutinefunction)
+    calls = {method: _guarded(name, method) for method, _ in found}
+    return type(f"Behind{port.__name__}", (_Behind,), calls)
+
+
+def _guarded(name: str, method: str) -> Callable[..., Awaitable[object]]:
+    before, after = f"before {name}.{method}", f"after {name}.{method}"
+    has_line, is_lease = name in DATABASE, name == "leases"
+
+    async def call(self: _Behind, *args: object, **kwargs: object) -> object:
+        life = self.life
+        if has_line and not life.line.is_free():
+            await life.line.turn()
+        try:
+            life.passes(before)
+            if is_lease:
+                life.trouble_at_lease = life.trouble
+            await life.world.loop.step_aside()
+            if (draw := life.drawn()) is not None:
+                await life.suffer(name, draw, before=True)
+            result: object = await getattr(self.port, method)(*args, **kwargs)
+            life.passes(after)
+            if (draw := life.drawn()) is not None:
+                await life.suffer(name, draw, before=False)
             return result
+        finally:
+            if has_line:
+                life.line.leave()
 
-        async def in_line(*args: object, **kwargs: object) -> object:
-            async with line:
-                return await call(*args, **kwargs)
-
-        return in_line if name in DATABASE else call
+    return call

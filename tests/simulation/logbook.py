@@ -10,9 +10,12 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
+import msgspec
+
 from clearlift_adapters.stores.memory import MemoryDatabase
 from clearlift_engine.stream import Entry
 
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 LEGAL: Final[Mapping[str, tuple[tuple[str | None, ...], str]]] = {
     "fell_due": ((None, "enqueued", "failed"), "due"),
     "refresh_started": (("due",), "refreshing"),
@@ -109,7 +112,7 @@ class Logbook:
     def _read(self, rows: Sequence[Entry]) -> None:
         folded = self.folds[rows[0].connection_id] = Folded()
         for row in rows:
-            data = json.loads(row.data)
+            data = msgspec.json.decode(row.data)
             self._check(folded, row)
             self._check_promises(folded, row, data)
             self._register(folded, row, data)
@@ -141,8 +144,8 @@ class Logbook:
             if self._exact and before.retry_at is not None and row.occurred_at < before.retry_at:
                 self._say(row, "was tried again before its time")
         if row.transition == "refresh_released" and data["reason"] == "lease_expired":
-            assert before.lease_until is not None
-            if self._exact and row.occurred_at < before.lease_until:
+            until_ms = before.lease_until
+            if until_ms is None or (self._exact and row.occurred_at < until_ms):
                 self._say(row, "took a claim whose lease had not run out")
 
     def _register(self, before: Folded, row: Entry, data: Mapping[str, Any]) -> None:
@@ -167,6 +170,4 @@ def chained(previous: str | None, row: Entry) -> str:
     """Return the hash that a row must have, by the text in the engine's stream.py."""
     columns = [1, previous, row.connection_id, row.version, row.transition, row.source, row.target]
     columns += [row.occurred_at, row.run_id, row.job_id, row.data]
-    return sha256(
-        json.dumps(columns, separators=(",", ":"), ensure_ascii=False).encode()
-    ).hexdigest()
+    return sha256(_ENCODER.encode(columns).encode()).hexdigest()

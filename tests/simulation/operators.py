@@ -3,13 +3,13 @@
 They have dice of their own: a history in which none of them acts is what it would be without them.
 """
 
-from random import Random
 from typing import Final
 
 from clearlift_engine import operators
 from clearlift_engine.operators import Answer
 from clearlift_engine.policy import Schedule
 from clearlift_engine.ports import Store
+from tests.simulation.dice import Dice
 from tests.simulation.mix import busy
 from tests.simulation.world import World
 
@@ -21,12 +21,15 @@ class Operators:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._random = Random(f"operators of {world.seed}")
+        self._random = Dice(f"operators of {world.seed}")
 
     def moments(self) -> list[int]:
         """Return when they act: in most histories never."""
-        many, mix = self._random.choice((0, 0, 2, 8)), self._world.mix
-        return [busy(self._random, mix.ticks, mix.chaos_ms) for _ in range(many)]
+        mix = self._world.mix
+        return [
+            busy(self._random, mix.ticks, mix.chaos_ms)
+            for _ in range(self._random.choice(mix.operators))
+        ]
 
     async def act(self, store: Store, at_ms: int, run_id: str) -> None:
         """Say one word about one connection."""

@@ -7,12 +7,11 @@ from functools import partial
 from typing import Final
 
 from clearlift_adapters.stores.memory import ConnectionRow, JobTableRow
-from tests.simulation.mix import MINUTE_MS
 from tests.simulation.providers import Providers
+from tests.simulation.scope import MINUTE_MS
 from tests.simulation.transport import Broker
 from tests.simulation.world import START_MS, World, text
 
-PLATFORMS: Final = ("google", "tiktok", "tiktok", "tiktok", "facebook", "stripe")
 CALM_MS: Final = 5_000  # What a job takes once all is well.
 OPEN: Final = ("pending", "running")
 
@@ -101,7 +100,7 @@ class Users:
         row = ConnectionRow(
             id=connection_id,
             organization_id=f"org-{random.randint(0, 1)}",
-            platform=random.choice(PLATFORMS),
+            platform=random.choice(self._world.mix.platforms),
             account_id=f"account-{number}",
             connected_at=text(START_MS - 600 * MINUTE_MS, plain=True),
         )
@@ -120,7 +119,7 @@ class Users:
         facebook = row.platform == "facebook"
         row.credentials_encrypted = token if facebook else f"tok-of-{token}"
         row.refresh_token_encrypted = None if facebook else token
-        life_ms = world.random.randint(-10 * MINUTE_MS, 2 * world.mix.lifetime_ms)
+        life_ms = world.random.randint(-10 * MINUTE_MS, world.mix.first_lifetime_ms)
         row.expires_at = None if row.platform == "stripe" else text(world.now_ms + life_ms)
 
     def _any(self) -> ConnectionRow | None:

@@ -21,7 +21,8 @@ from clearlift_engine.ports import (
     SealedTokens,
 )
 from tests.simulation.life import Life
-from tests.simulation.mix import MINUTE_MS, within
+from tests.simulation.mix import within
+from tests.simulation.scope import MINUTE_MS
 from tests.simulation.world import World
 
 DEADLINE_MS: Final = 10_000  # After which a request counts as lost, as over HTTP.
@@ -31,7 +32,7 @@ ROTATING: Final = ("tiktok",)
 Fate = Literal["well", "lost", "stalled", "late", "down", "throttled", "lie", "confused"]
 FATES: Final[tuple[Fate, ...]] = (
     *("lost", "lost", "stalled", "late", "late", "down", "down"),
-    *("throttled", "lie", "confused"),
+    *("throttled", "throttled", "lie", "confused"),
 )
 INVALID_GRANT: Final = Refused("permanent", "invalid_grant", code="invalid_grant")
 SILENCE: Final = Refused("transient", "no answer", ambiguous=True)
@@ -122,22 +123,23 @@ class Providers:
         self, request: Request, fate: Fate, sent: StoredCredentials, asked_at: int
     ) -> Refreshed | Refused:
         random, latency_ms = self._world.random, self._world.mix.latency_ms
-        await asyncio.sleep(random.randint(1, latency_ms) / 1000)
+        pause = self._world.loop.pause
+        await pause(random.randint(1, latency_ms))
         match fate:
             case "lost" | "stalled":
                 if fate == "lost":
                     self._exchange(request)
-                await asyncio.sleep(DEADLINE_MS / 1000)
+                await pause(DEADLINE_MS)
                 return SILENCE
             case "late":  # It is on its way while the worker has given up on it.
                 self._world.loop.call_in(
                     random.randint(1, 2 * DEADLINE_MS), lambda: self._exchange(request)
                 )
-                await asyncio.sleep(random.randint(1, DEADLINE_MS) / 1000)
+                await pause(random.randint(1, DEADLINE_MS))
                 return SILENCE
             case "well":
                 issued = self._exchange(request)
-                await asyncio.sleep(random.randint(1, latency_ms) / 1000)
+                await pause(random.randint(1, latency_ms))
                 request.told = True
                 return INVALID_GRANT if issued is None else self._tokens(sent, issued, asked_at)
             case _:
@@ -149,7 +151,9 @@ class Providers:
             case "down":
                 return Refused("transient", "connection refused")
             case "throttled":
-                request.pause_ms = self._world.random.choice((None, 5_000, 20 * MINUTE_MS))
+                request.pause_ms = self._world.random.choice(
+                    (None, 5_000, 20 * MINUTE_MS, 20 * MINUTE_MS)
+                )
                 return Refused("throttled", "slow down", retry_after_ms=request.pause_ms)
             case "confused":
                 return Refused("configuration", "invalid_client", code="invalid_client")

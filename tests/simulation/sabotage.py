@@ -131,9 +131,9 @@ def _held_by_stream(state: State, *, only_with_time: bool = False) -> Callable[[
 
 
 def _stored_without_refresh_token(real: Real) -> Real:
-    def keep(row: object, tokens: StoredTokens | None) -> object:
+    def keep(db: object, row: object, tokens: StoredTokens | None) -> object:
         kept = None if tokens is None else msgspec.structs.replace(tokens, refresh=None)
-        return real(row, kept)
+        return real(db, row, kept)
 
     return keep
 
@@ -229,6 +229,9 @@ BUGS: Final[Mapping[str, Sequence[Patch]]] = {
     "user's token overwritten": [Patch(store, "_fits", _fits_whatever_is_there)],
     "lease ignored": [
         Patch(module, "leased", _returns(answer=False)) for module in (policy, refresh, tick)
+    ],
+    "lease judged by when the tick began": [
+        Patch(module, "leased", _returns(answer=False)) for module in (refresh, tick)
     ],
     "retry_at ignored": [
         Patch(policy, "_held_by_stream", _held_by_stream("failed", only_with_time=True))

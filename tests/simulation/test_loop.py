@@ -3,16 +3,16 @@
 import asyncio
 from contextvars import copy_context
 from functools import partial
-from random import Random
 
 import pytest
 
+from tests.simulation.dice import Dice
 from tests.simulation.loop import PROCESS, StandstillError, VirtualLoop
 
 
 def order_of_two_processes(seed: int) -> list[str]:
     """Return the order in which two processes of three steps each took them."""
-    loop, taken = VirtualLoop(Random(seed), 0), list[str]()
+    loop, taken = VirtualLoop(Dice(seed), 0), list[str]()
 
     async def step(name: str) -> None:
         for number in range(3):
@@ -33,7 +33,7 @@ def order_of_two_processes(seed: int) -> list[str]:
 
 
 def test_sleeping_takes_no_time_but_virtual_time() -> None:
-    loop = VirtualLoop(Random(1), 1_000)
+    loop = VirtualLoop(Dice(1), 1_000)
 
     loop.run_until_complete(asyncio.sleep(3_600))
     loop.close()
@@ -42,7 +42,7 @@ def test_sleeping_takes_no_time_but_virtual_time() -> None:
 
 
 def test_waiting_for_nothing_is_an_error_and_not_for_ever() -> None:
-    loop = VirtualLoop(Random(1), 0)
+    loop = VirtualLoop(Dice(1), 0)
     never = loop.create_future()
 
     with pytest.raises(StandstillError):
@@ -61,7 +61,7 @@ def test_processes_overtake_each_other_and_themselves_never() -> None:
 
 
 def test_timers_of_one_moment_all_come_before_the_next_moment() -> None:
-    loop, rung = VirtualLoop(Random(1), 0), list[int]()
+    loop, rung = VirtualLoop(Dice(1), 0), list[int]()
     for ms in (20, 10, 20, 10):
         loop.call_in(ms, partial(rung.append, ms))
 

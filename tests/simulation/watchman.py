@@ -1,8 +1,9 @@
 """Looks at every transaction, for what may never be so, however short a time."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
+
+import msgspec
 
 from clearlift_adapters.stores.memory import ConnectionRow, JobTableRow
 from clearlift_adapters.stores.memory.store import stored
@@ -35,7 +36,7 @@ class Watchman:
             row = db.outbox[self._position]
             conn = db.connection(row.connection_id)
             if conn is not None and row.transition in {"job_created", "sync_failed"}:
-                self._check(row, conn, json.loads(row.data))
+                self._check(row, conn, msgspec.json.decode(row.data))
 
     def _check_open(self, new: JobTableRow) -> None:
         """Never two open jobs of one connection."""

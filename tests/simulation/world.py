@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import count
-from random import Random
 from typing import Final
 
 from clearlift_adapters.stores.memory import MemoryDatabase
+from tests.simulation.dice import Dice
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.mix import Mix, drawn
 
@@ -18,7 +18,7 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self.random = Random(seed)
+        self.random = Dice(seed)
         self.mix: Mix = drawn(self.random, START_MS)
         self.loop = VirtualLoop(self.random, START_MS)
         self.db = MemoryDatabase()
