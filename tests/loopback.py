@@ -28,7 +28,7 @@ class Visit:
         self.method, self.target, _ = lines[0].split(" ", 2)
         pairs = (line.split(":", 1) for line in lines[1:] if line)
         self.headers = {name.strip().lower(): value.strip() for name, value in pairs}
-        self.form = {name: texts[0] for name, texts in parse_qs(body.decode()).items()}
+        self.form = {name: texts[0] for name, texts in parse_qs(body.decode("latin-1")).items()}
         self.body, self.writer = body, writer
         self.bytes_out = 0
 

@@ -16,6 +16,7 @@ from clearlift_adapters.cli.runs import RunRow, recorded
 from clearlift_adapters.cli.starting import refuse_unsafe
 from clearlift_adapters.cli.stopping import Stop, stop_on_signal
 from clearlift_adapters.cli.telling import told
+from clearlift_adapters.cli.tracing import Tracing, traced
 from clearlift_adapters.cli.world import World, open_world
 from clearlift_adapters.settings import Settings
 from clearlift_engine.relay import drain
@@ -50,7 +51,11 @@ def command(
     """
     if dry_run:
         return asyncio.run(_plan(flags, limit))
-    outcome = asyncio.run(_tick(flags, delivers=delivers, limit=limit, deadline_s=deadline_s))
+    with traced(flags, "tick") as tracing:
+        outcome = asyncio.run(
+            _tick(flags, tracing, delivers=delivers, limit=limit, deadline_s=deadline_s)
+        )
+        tracing.note(outcome, code_of(outcome, flags.settings))
     if flags.json:
         print_json(outcome.report)
     else:
@@ -59,7 +64,7 @@ def command(
 
 
 async def _tick(
-    flags: Flags, *, delivers: bool, limit: int | None, deadline_s: float
+    flags: Flags, tracing: Tracing, *, delivers: bool, limit: int | None, deadline_s: float
 ) -> TickOutcome:
     started = time.monotonic()
     async with told(flags) as telling:
@@ -67,7 +72,9 @@ async def _tick(
         async with open_world(flags, "rw") as world:
             async with recorded(world, "tick", telling.run_id) as run:
                 until = started + deadline_s
-                outcome = await _pass(world, run, delivers=delivers, limit=limit, until=until)
+                outcome = await _pass(
+                    world, tracing, run, delivers=delivers, limit=limit, until=until
+                )
                 duration_ms = round((time.monotonic() - started) * 1000)
                 report = msgspec.structs.replace(outcome.report, duration_ms=duration_ms)
                 outcome = outcome._replace(report=report)
@@ -78,12 +85,18 @@ async def _tick(
 
 
 async def _pass(
-    world: World, run: RunRow, *, delivers: bool, limit: int | None, until: float
+    world: World,
+    tracing: Tracing,
+    run: RunRow,
+    *,
+    delivers: bool,
+    limit: int | None,
+    until: float,
 ) -> TickOutcome:
     left_s = until - time.monotonic()
     with stop_on_signal() as stop:
         outcome = await tick(
-            world.tick_ports,
+            tracing.of_tick(world.tick_ports),
             _settings(world, limit),
             run_id=run.id,
             now_ms=run.begun_at,
@@ -92,14 +105,14 @@ async def _pass(
         )
         if not delivers:
             return outcome
-        delivered = await _deliver(world, run, stop, until - time.monotonic())
+        delivered = await _deliver(world, tracing, run, stop, until - time.monotonic())
         report = msgspec.structs.replace(outcome.report, delivered=delivered)
         return outcome._replace(report=report)
 
 
-async def _deliver(world: World, run: RunRow, stop: Stop, left_s: float) -> int:
+async def _deliver(world: World, tracing: Tracing, run: RunRow, stop: Stop, left_s: float) -> int:
     relayed = await drain(
-        world.relay_ports,
+        tracing.of_relay(world.relay_ports),
         run_id=run.id,
         batch=BATCH,
         should_stop=stop.asked_by(left_s),
