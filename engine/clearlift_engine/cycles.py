@@ -10,7 +10,7 @@ import msgspec
 
 from clearlift_engine.errors import UnreadableEventError
 from clearlift_engine.events import Event, FellDue, JobCreated, decode
-from clearlift_engine.policy import Candidate
+from clearlift_engine.policy import Candidate, Clause
 from clearlift_engine.questions import JobFact
 from clearlift_engine.stream import Entry, Stream
 from clearlift_engine.timeline import TimelineLine, lines
@@ -75,6 +75,13 @@ def job_ids(entries: Sequence[Entry]) -> Sequence[str]:
     return list(dict.fromkeys(entry.job_id for entry in entries if entry.job_id is not None))
 
 
+class Past(msgspec.Struct, frozen=True):
+    """A connection as it was, and which clauses about its row the log could answer."""
+
+    conn: Candidate
+    recorded: frozenset[Clause] = frozenset()
+
+
 def as_of(
     conn: Candidate,
     stream: Stream,
@@ -82,7 +89,7 @@ def as_of(
     jobs: Sequence[JobFact],
     *,
     at_ms: int,
-) -> Candidate:
+) -> Past:
     """Return what is known of a connection at a moment of the past.
 
     `conn` is today's, `stream` its log's fold up to then, `entries` its newest rows up to then, and
@@ -91,11 +98,13 @@ def as_of(
     made, fell = newest(entries, JobCreated), newest(entries, FellDue)
     job = _open_at(jobs, at_ms)
     synced_at, expires_at = conn.last_synced_at, conn.expires_at
+    recorded = frozenset[Clause]()
     if synced_at is not None and synced_at > at_ms:  # Written since.
         synced_at = None if fell is None else fell.last_synced_at
+        recorded = frozenset(("future", "fresh"))
     if made is not None and made.refresh is not None:
         expires_at = made.refresh.expires_at
-    return msgspec.structs.replace(
+    past = msgspec.structs.replace(
         conn,
         stream=stream,
         reconnected=False,  # If it was, the next tick said so; until then nobody knew.
@@ -105,6 +114,7 @@ def as_of(
         job_id=None if job is None else job.id,
         job_since=None if job is None else max(job.created_at or 0, _until(job.started_at, at_ms)),
     )
+    return Past(past, recorded)
 
 
 def _open_at(jobs: Sequence[JobFact], at_ms: int) -> JobFact | None:

@@ -5,7 +5,7 @@ past, the log knows where a stream stood and why. Of the shared tables only toda
 each clause says which of the two it rests on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -82,8 +82,12 @@ def explain(
     schedule: Schedule,
     provider: Provider | None,
     plan: TickPlan | None,
+    recorded: Collection[Clause] = (),
 ) -> Explanation:
-    """Return why `conn` is due or not; `entries` are its newest, `plan` what a tick would do."""
+    """Return why `conn` is due or not; `entries` are its newest, `plan` what a tick would do.
+
+    Of the past, `recorded` are the clauses about a shared table that the log can answer.
+    """
     found = assess(conn, now_ms, schedule)
     paused = newest(entries, Paused) if conn.stream.paused_at is not None else None
     failure = newest(entries, SyncFailed) if conn.stream.state == "failed" else None
@@ -98,7 +102,7 @@ def explain(
                 blocked is not None,
                 None if blocked is None else blocked.until,
                 because(clause, conn, schedule, paused),
-                _SOURCES[clause],
+                "log" if clause in recorded else _SOURCES[clause],
             )
             for clause, blocked in verdicts(conn, now_ms, schedule).items()
         ],

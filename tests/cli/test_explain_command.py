@@ -20,6 +20,7 @@ def test_explain_tells_a_failure_and_the_next_command_which_works(program: Progr
     assert [cycle["state"] for cycle in view["cycles"]] == ["failed"]
     assert r"next: clearlift-cron retry $'two\x0alines\x0d\x0a'" in shown
     assert "\x1b" not in shown
+    assert "clause\tkeeps it back\tuntil\tbecause\n" in shown
     assert "backoff\tyes\t2026-10-10T12:" in shown
     assert program.run("retry", odd).code == 0
 

@@ -119,6 +119,7 @@ def test_runs_and_their_statement_tell_the_same_runs(served: Program) -> None:
         ("jobs", "--by-status", "--since", "soon"),
         ("failures", "--since", "0h"),
         ("timeline", "nobody"),
+        ("timeline", "\udcff"),
     ],
 )
 def test_wrong_usage_is_refused(program: Program, arguments: tuple[str, ...]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from clearlift_engine.cycles import as_of, cycles
+from clearlift_engine.cycles import Past, as_of, cycles
 from clearlift_engine.events import Event, SyncFailed
 from clearlift_engine.explain import Explanation, explain, why
 from clearlift_engine.pacing import Rate
@@ -197,7 +197,7 @@ def test_failure_that_cannot_be_read_still_says_what_to_do() -> None:
     assert isinstance(explained(lives.DUE, lives.DEAD).failure, SyncFailed)
 
 
-def then(conn: Candidate, *events: Event, jobs: Sequence[JobFact] = ()) -> Candidate:
+def past_of(conn: Candidate, *events: Event, jobs: Sequence[JobFact] = ()) -> Past:
     stream, entries = life(*events)
     return as_of(conn, stream, entries, jobs, at_ms=NOW_MS + HOUR_MS)
 
@@ -205,13 +205,16 @@ def then(conn: Candidate, *events: Event, jobs: Sequence[JobFact] = ()) -> Candi
 def test_past_is_what_the_log_recorded_where_the_row_has_changed_since() -> None:
     today = candidate(last_synced_at=NOW_MS + 2 * HOUR_MS, expires_at=NOW_MS + 9 * HOUR_MS)
 
-    known = then(today, lives.DUE_AGAIN, lives.STARTED, lives.CREATED_AFTER_REFRESH)
-    unknown = then(today)
-    same = then(candidate(last_synced_at=NOW_MS), lives.DUE_AGAIN)
+    known = past_of(today, lives.DUE_AGAIN, lives.STARTED, lives.CREATED_AFTER_REFRESH)
+    unknown = past_of(today).conn
+    same = past_of(candidate(last_synced_at=NOW_MS), lives.DUE_AGAIN)
 
-    assert (known.last_synced_at, known.expires_at) == (NOW_MS - 2 * HOUR_MS, NOW_MS + HOUR_MS)
+    then = known.conn.last_synced_at, known.conn.expires_at
+    assert then == (NOW_MS - 2 * HOUR_MS, NOW_MS + HOUR_MS)
     assert (unknown.last_synced_at, unknown.expires_at) == (None, NOW_MS + 9 * HOUR_MS)
-    assert same.last_synced_at == NOW_MS
+    assert same.conn.last_synced_at == NOW_MS
+    assert sorted(known.recorded) == ["fresh", "future"]
+    assert not same.recorded
 
 
 @pytest.mark.parametrize(
@@ -228,6 +231,6 @@ def test_past_is_what_the_log_recorded_where_the_row_has_changed_since() -> None
 def test_job_was_open_if_it_had_begun_and_not_ended(
     facts: dict[str, object], *, was_open: bool
 ) -> None:
-    past = then(candidate(), lives.DUE, lives.CREATED, jobs=[job("job-1", **facts)])
+    past = past_of(candidate(), lives.DUE, lives.CREATED, jobs=[job("job-1", **facts)])
 
-    assert (past.job_id == "job-1") is was_open
+    assert (past.conn.job_id == "job-1") is was_open

@@ -11,7 +11,7 @@ import msgspec
 
 from clearlift_adapters.cli import exits
 from clearlift_adapters.cli.connections import absent
-from clearlift_adapters.cli.options import Command, Flags, moment
+from clearlift_adapters.cli.options import Command, Flags, identifier, moment
 from clearlift_adapters.cli.output import Columns, counted, print_json, print_line, readable, when
 from clearlift_adapters.cli.plan import plan_of
 from clearlift_adapters.cli.schedule import next_after
@@ -29,6 +29,7 @@ from clearlift_engine.stream import Entry, Stream
 
 ROWS: Final = 200  # Of the log, the newest: more than ten cycles have, whatever happens to them.
 PAGE: Final = 1_000
+SHOWN_MAX: Final = 200  # Characters of a name; some other program may have written megabytes.
 
 ONLY_TODAY: Final = (
     "of the past the log is known; activity, sync status, last sync, token and settings only as "
@@ -110,13 +111,14 @@ class ExplainView(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: str | None
     has_access_token: bool
     has_refresh_token: bool
+    connected_at: str | None
     paused: PausedView | None
     failure: FailureView | None
     cycles: Sequence[CycleView]
 
 
 @click.command("explain", cls=Command, short_help="Say why one is served or not, and what to do.")
-@click.argument("connection_id", metavar="ID")
+@click.argument("connection_id", type=identifier, metavar="ID")
 @click.option("--at", "at_ms", type=moment, metavar="TIME", help="As it was then (ISO 8601).")
 @click.pass_obj
 def command(flags: Flags, *, connection_id: str, at_ms: int | None) -> int:
@@ -183,14 +185,16 @@ async def _then(world: World, conn: Candidate, at_ms: int) -> Explanation:
     questions = world.backend.questions
     stream, entries = await _folded(questions, conn.connection_id, at_ms)
     jobs = await questions.jobs(job_ids(entries))
+    past = as_of(conn, stream, entries, jobs, at_ms=at_ms)
     return explain(
-        as_of(conn, stream, entries, jobs, at_ms=at_ms),
+        past.conn,
         entries,
         jobs,
         now_ms=at_ms,
         schedule=world.settings.schedule,
         provider=world.refresher.providers.get(conn.platform),
         plan=None,
+        recorded=past.recorded,
     )
 
 
@@ -233,6 +237,7 @@ def _view(
         expires_at=when(conn.expires_at),
         has_access_token=bool(row.has_access_token),
         has_refresh_token=bool(row.has_refresh_token),
+        connected_at=when(conn.connected_at),
         paused=_paused(explained),
         failure=_failure(explained),
         cycles=[_cycle(cycle) for cycle in explained.cycles],
@@ -284,8 +289,9 @@ def _cycle(cycle: Cycle) -> CycleView:
 
 
 def _print(view: ExplainView) -> None:
-    name = f" ({view.account_name})" if view.account_name else ""
-    print_line(f"{view.connection_id}: {view.platform} account {view.account_id}{name}")
+    name = f" ({view.account_name[:SHOWN_MAX]})" if view.account_name else ""
+    account = view.account_id[:SHOWN_MAX]
+    print_line(f"{view.connection_id}: {view.platform[:SHOWN_MAX]} account {account}{name}")
     print_line(f"at {readable(view.at)}: {view.why}{_when_due(view)}")
     if view.failure is not None:
         failed = view.failure
@@ -300,21 +306,26 @@ def _print(view: ExplainView) -> None:
     print_line(f"token: {view.token}{stored}")
     if view.past:
         print_line(ONLY_TODAY)
-    clauses = Columns("clause", "keeps it back", "until", "known from", "because")
+        if view.connected_at is not None and view.connected_at > view.at:
+            print_line(f"its account was connected later, at {readable(view.connected_at)}")
+    known_from = ["known from"] if view.past else []
+    clauses = Columns("clause", "keeps it back", "until", *known_from, "because")
     clauses.write(
-        (line.clause, line.blocks, readable(line.until), line.known_from, line.because)
+        (
+            *(line.clause, line.blocks, readable(line.until)),
+            *([line.known_from] if view.past else []),
+            line.because,
+        )
         for line in view.clauses
     )
-    cycles = Columns("began", "job", "ended as", "at", "job is", "because", "what")
+    cycles = Columns("began", "ended as", "job", "job is", "what")
     cycles.write(
         (
             readable(cycle.began_at),
-            cycle.job_id,
             cycle.state,
-            readable(cycle.ended_at),
+            cycle.job_id,
             cycle.job_status,
-            cycle.because,
-            cycle.sentence,
+            f"{cycle.because}; {cycle.sentence}",
         )
         for cycle in view.cycles
     )

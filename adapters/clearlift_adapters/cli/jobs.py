@@ -91,11 +91,10 @@ def _list(flags: Flags, limit: int, *, sql: bool) -> None:
         for view in views:
             print_json(view)
         return
-    columns = Columns(
-        *("created", "job", "status", "type", "platform", "account", "connection", "completed"),
-        *("records", "error"),
-    )
-    columns.write(map(_summary, views))
+    # Where no job has an error, the table fits a terminal.
+    headings = ("created", "status", "type", "platform", "account", "connection", "job", "error")
+    shown = len(headings) if any(view.error for view in views) else len(headings) - 1
+    Columns(*headings[:shown]).write(_summary(view)[:shown] for view in views)
 
 
 async def _jobs(flags: Flags, limit: int) -> Sequence[JobFact]:
@@ -122,13 +121,11 @@ def _view(job: JobFact) -> JobView:
 def _summary(view: JobView) -> Sequence[object]:
     return (
         readable(view.created_at),
-        view.id,
         view.status,
         view.job_type,
         view.platform,
         view.account_name,
         view.connection_id,
-        readable(view.completed_at),
-        view.records_synced,
+        view.id,
         view.error,
     )

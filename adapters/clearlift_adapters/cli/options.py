@@ -118,6 +118,15 @@ def moment(text: str) -> int:
         raise click.BadParameter(wanted) from None
 
 
+def identifier(text: str) -> str:
+    """Return an argument that is an id: any text, but text."""
+    try:
+        text.encode()
+    except UnicodeError:
+        raise click.BadParameter("this is no UTF-8") from None
+    return text
+
+
 def stretch(text: str) -> int:
     """Return an option that is a stretch of time (1d, 12h, 30m, 90s) in milliseconds."""
     found = _STRETCH.fullmatch(text.strip())

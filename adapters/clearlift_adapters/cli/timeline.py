@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from clearlift_adapters.cli.connections import absent
-from clearlift_adapters.cli.options import Command, Flags
+from clearlift_adapters.cli.options import Command, Flags, identifier
 from clearlift_adapters.cli.output import (
     Columns,
     print_json,
@@ -39,7 +39,7 @@ class EventView(msgspec.Struct, frozen=True):
 
 
 @click.command("timeline", cls=Command, short_help="Tell the life of a connection from the log.")
-@click.argument("connection_id", metavar="ID")
+@click.argument("connection_id", type=identifier, metavar="ID")
 @as_sql
 @click.pass_obj
 def command(flags: Flags, *, connection_id: str, sql: bool) -> None:
