@@ -12,10 +12,10 @@ from clearlift_adapters.stores.library import sqlite3
 from tests.e2e.program import Program
 from tests.workerd.wrangler import EXAMPLE, Wrangler
 
-README = Path(__file__).parents[2] / "README.md"
+DEPLOY = Path(__file__).parents[2] / "docs" / "deploy.md"
 TOLD = re.findall(
     r"^(?:npx )?wrangler (.*?)(?: *#.*)?$",
-    README.read_text() + (EXAMPLE / "README.md").read_text(),
+    DEPLOY.read_text() + (EXAMPLE / "README.md").read_text(),
     re.MULTILINE,
 )
 LEDGER = "SELECT name FROM d1_migrations ORDER BY id"
