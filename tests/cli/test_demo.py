@@ -1,7 +1,9 @@
 """`demo` as a newcomer runs it: a process, a folder, and an environment that is nobody's."""
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -203,3 +205,42 @@ def test_demo_cannot_be_told_to_use_a_database_of_somebodys(tmp_path: Path, opti
 
     assert ended.code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def quickstart(demo: Demo) -> str:
+    """Return the commands of docs/quickstart.md after the demo's, for this demo's connection."""
+    page = (Path(__file__).parents[2] / "docs" / "quickstart.md").read_text(encoding="utf-8")
+    _, *blocks = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    script = "".join(blocks)
+    [names] = demo.ask(
+        "SELECT id, organization_id, account_id FROM platform_connections"
+        " WHERE platform = 'linkedin'"
+    )
+    told = ("org-038-linkedin-7940716459", "org-038", "7940716459")
+    for there, here in zip(told, names, strict=True):
+        assert there in script
+        script = script.replace(there, here)
+    return script
+
+
+def test_a_newcomer_finds_explains_mends_and_serves_a_failed_connection(
+    demo: Demo, tmp_path: Path
+) -> None:
+    (tmp_path / "first-day").mkdir()
+    shutil.copy(demo.file, tmp_path / "first-day")
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+
+    done = subprocess.run(
+        ["bash", "-c", quickstart(demo)],
+        cwd=tmp_path,
+        env={"PATH": path, "CLEARLIFT_NOW": demo.report["ends_at"]},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "\nreconnected org-" in done.stdout
+    assert done.stdout.rindex("job_enqueued") > done.stdout.rindex("sync_failed")
+    assert "0 violations" in done.stdout
+    assert (tmp_path / "clearlift-report.html").stat().st_size
