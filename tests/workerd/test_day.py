@@ -66,6 +66,25 @@ async def test_dry_run_says_what_a_tick_would_do_and_does_nothing(program: Cloud
     assert [program.rows(table) for table in ("outbox", "connection_state", "runs")] == [[]] * 3
 
 
+async def test_doctor_and_health_look_at_a_remote_database_too(program: CloudProgram) -> None:
+    with program.tables() as tables:
+        connect(tables, "iso", last_synced_at=iso(ago(minutes=1)))
+        connect(tables, "plain", last_synced_at=plain(ago(minutes=2)))
+        connect(tables, "odd", last_synced_at="yesterday")
+    await program.done("tick", "--relay")
+
+    unasked = (await program.done("doctor", "--json")).report
+    asked = (await program.run("doctor", "--online", "--json")).report
+    health = (await program.done("health", "--json")).report
+
+    by_check = {each["check"]: each for each in reversed(asked["findings"])}
+    assert "schema" not in {each["check"] for each in unasked["findings"]}
+    assert by_check["mixed_times"]["values"] == {"plain": 1, "iso": 1, "unreadable": 1}
+    assert by_check["delivery"]["values"]["level"] == "at least once + stable id"
+    assert [by_check[name]["severity"] for name in ("schema", "key", "consumer")] == ["ok"] * 3
+    assert health["healthy"] is True
+
+
 async def test_queue_depth_is_what_nobody_has_acknowledged(program: CloudProgram) -> None:
     with program.tables() as tables:
         for number in range(3):
