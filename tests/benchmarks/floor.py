@@ -26,7 +26,8 @@ _APPEND: Final = (
     " job_id, data, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _PROJECT: Final = (
-    "INSERT INTO connection_state VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, 0, NULL, 0, ?)"
+    "INSERT INTO connection_state (connection_id, state, version, hash, changed_at, job_id,"
+    " failures, in_doubt, position) VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?)"
     " ON CONFLICT (connection_id) DO UPDATE SET state = excluded.state, version = excluded.version,"
     " hash = excluded.hash, changed_at = excluded.changed_at, job_id = excluded.job_id,"
     " position = excluded.position"
@@ -44,6 +45,7 @@ _PRAGMAS: Final = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA recursive_triggers = ON",
     "PRAGMA cache_size = -8000",
+    "PRAGMA wal_autocheckpoint = 4000",
 )
 
 Row = tuple[Any, ...]
