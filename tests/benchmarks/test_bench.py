@@ -43,8 +43,10 @@ def test_figure_on_processor_time_may_save_one_on_wall_time() -> None:
 def test_missed_row_makes_the_exit_code_1_and_says_what_limits_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    missed = ROWS["at least"]._replace(measure=lambda _folder, _rounds: Figure(1.0))
-    monkeypatch.setattr(bench, "ROWS", [missed])
+    def one(_folder: Path, _rounds: int) -> Figure:
+        return Figure(1.0)
+
+    monkeypatch.setattr(bench, "ROWS", [ROWS["at least"]._replace(measure=one)])
 
     code = bench.main([])
 
