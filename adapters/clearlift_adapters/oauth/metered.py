@@ -6,6 +6,7 @@ with it the requests to every other provider. Here a connection breaks off once 
 than any answer has, and brings little at a time, so that the others have their turn in between.
 """
 
+import asyncio
 import ssl
 from collections.abc import Iterable
 from typing import Any, Final, cast
@@ -71,7 +72,11 @@ class _Counting(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109  httpcore's signature
     ) -> httpcore.AsyncNetworkStream:
-        inner = await self._inner.start_tls(ssl_context, server_hostname, timeout)
+        try:
+            inner = await self._inner.start_tls(ssl_context, server_hostname, timeout)
+        except asyncio.CancelledError:  # httpcore closes it after every other end, not after this.
+            await self._inner.aclose()
+            raise
         return _Counting(inner, self._bytes_left)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401  httpcore's signature
