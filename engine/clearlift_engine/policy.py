@@ -154,17 +154,17 @@ def leased(stream: Stream, now_ms: int) -> bool:
 
 
 def _open_job(conn: Candidate, now_ms: int, schedule: Schedule) -> Blocked | None:
-    since = conn.job_since or 0
-    if conn.job_id is None or since <= now_ms - schedule.job_limit_ms:
+    if conn.job_id is None:
         return None
-    return Blocked("open_job", since + schedule.job_limit_ms)
+    over_at = (conn.job_since or 0) + schedule.job_limit_ms
+    return Blocked("open_job", over_at) if over_at > now_ms else None
 
 
 def _syncing(conn: Candidate, now_ms: int, schedule: Schedule) -> Blocked | None:
-    since = _syncing_since(conn)
-    if conn.sync_status != "syncing" or since <= now_ms - schedule.job_limit_ms:
+    if conn.sync_status != "syncing":
         return None
-    return Blocked("syncing", since + schedule.job_limit_ms)
+    over_at = _syncing_since(conn) + schedule.job_limit_ms
+    return Blocked("syncing", over_at) if over_at > now_ms else None
 
 
 def _syncing_since(conn: Candidate) -> int:

@@ -86,8 +86,9 @@ async def test_a_tick_runs_on_the_database_of_wrangler_dev(
     tick = await program.done("tick", "--json")
 
     assert tick.report["jobs_created"] == 1
-    [job] = wrangler.rows("SELECT connection_id, status FROM sync_jobs")
-    assert job == {"connection_id": "conn", "status": "pending"}
+    [job] = wrangler.rows((await program.done("jobs", "--sql")).out.decode())
+    assert (job["connection_id"], job["platform"]) == ("conn", "stripe")
+    assert (job["status"], job["created"]) == ("pending", "2026-10-10 12:00:00")
 
 
 def test_wrangler_would_deploy_the_example(wrangler: Wrangler, tmp_path: Path) -> None:
