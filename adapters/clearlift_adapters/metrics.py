@@ -240,6 +240,12 @@ def _ticks(seen: Overview) -> Iterator[Metric]:
             "How long the last tick that ended took.",
             _s(ended.duration_ms),
         )
+    if ended.cpu_ms is not None:
+        yield _one(
+            "clearlift_last_tick_cpu_seconds",
+            "How much CPU time, user and system, it used.",
+            _s(ended.cpu_ms),
+        )
     yield _gauge(
         "clearlift_last_tick_connections",
         "What came of the connections that were due in the last tick that ended.",

@@ -156,3 +156,14 @@ def test_watching_on_a_terminal_draws_in_its_place_and_leaves_the_last_page(
     assert shown.code == 0
     assert ENTER_ALTERNATE_SCREEN in drawn
     assert "last tick 2026-10-10 12:00:00" in left
+
+
+def test_worker_that_has_not_ticked_for_days_is_still_missed(program: Program) -> None:
+    never = program.run("status", "--json", CLEARLIFT_NOW="2026-10-10T12:00:00Z").json
+    program.run("tick")
+
+    days_later = program.run("status", "--json", CLEARLIFT_NOW="2026-10-13T12:05:00Z").json
+
+    assert never["missed_ticks"] == 0
+    assert days_later["missed_ticks"] == 24 * 4
+    assert [alert["name"] for alert in days_later["alerts"] if alert["firing"]] == ["missed_ticks"]

@@ -31,7 +31,7 @@ QUIET = Overview(
     backlog=Backlog(0),
     queue=Depth(0, None, 0),
     gates=[Gate("google")],
-    runs=[RunFact("r", "tick", NOW_MS, NOW_MS, "done", duration_ms=1)],
+    runs=[RunFact("r", "tick", NOW_MS, NOW_MS, "done", duration_ms=1, cpu_ms=1)],
     worst=[],
     next_tick_at=NOW_MS,
 )

@@ -97,6 +97,7 @@ def test_runs_are_known_by_their_command() -> None:
             due=4,
             failed=1,
             duration_ms=1500,
+            cpu_ms=250,
         ),
         RunFact("1", "replay", NOW_MS - 20_000, NOW_MS - 19_000, "violated"),
     ]
@@ -111,6 +112,7 @@ def test_runs_are_known_by_their_command() -> None:
     }
     assert seen["clearlift_last_tick_connections"]["due",] == 4
     assert seen["clearlift_last_tick_duration_seconds"][()] == 1.5
+    assert seen["clearlift_last_tick_cpu_seconds"][()] == 0.25
     assert (seen["clearlift_error_ratio"][()], seen["clearlift_audit_violation"][()]) == (0.25, 1)
     assert seen["clearlift_log_events_total"][()] == 12
 

@@ -113,7 +113,7 @@ def test_dead_grants_are_named_up_to_a_number() -> None:
 
     lines = text_of(Changes(grants=grants)).splitlines()
 
-    assert lines[1].endswith("its user must connect again: `clearlift-cron connections show c0`")
+    assert lines[1].endswith("its user must connect again: `clearlift-cron explain c0`")
     assert len(lines) == 1 + GRANTS_NAMED + 1
     assert "and 3 more" in lines[-1]
 

@@ -8,6 +8,7 @@ from clearlift_adapters.backend import NoQueue
 from clearlift_adapters.cli.schedule import expected, next_after
 from clearlift_adapters.cli.world import World
 from clearlift_adapters.logs import Severity
+from clearlift_engine.alerts import LATE_MS
 from clearlift_engine.errors import ConfigurationError, UnavailableError
 from clearlift_engine.overview import RUNS_MAX, WORST_MAX, Backlog, Overview, RunFact
 from clearlift_engine.policy import DAY_MS
@@ -17,7 +18,7 @@ from clearlift_engine.ports import Depth
 async def look(world: World) -> Overview:
     """Return the facts of this moment; a queue that does not answer is left out.
 
-    Ticks are expected from the first run on: before that nobody had a schedule.
+    Ticks are expected from the first one on: before that nobody had a schedule.
 
     Raises:
         ConfigurationError: CLEARLIFT_CRON is no schedule.
@@ -39,7 +40,7 @@ async def pulse(world: World) -> Overview:
         ConfigurationError: CLEARLIFT_CRON is no schedule.
         UnavailableError: the database does not answer.
     """
-    monitor, settings, now_ms = world.backend.monitor, world.settings, world.clock.now()
+    monitor, now_ms = world.backend.monitor, world.clock.now()
     # One after another: each is a question to one database.
     runs = await monitor.runs(since_ms=now_ms - DAY_MS, limit=RUNS_MAX)
     return Overview(
@@ -50,8 +51,8 @@ async def pulse(world: World) -> Overview:
         gates=await monitor.gates(),
         runs=runs,
         worst=(),
-        expected_ticks=_expected(settings.cron, runs, now_ms),
-        next_tick_at=next_after(settings.cron, now_ms),
+        expected_ticks=await _expected(world, runs, now_ms),
+        next_tick_at=next_after(world.settings.cron, now_ms),
     )
 
 
@@ -65,7 +66,7 @@ async def look_back(world: World, at_ms: int) -> Overview:
         ConfigurationError: CLEARLIFT_CRON is no schedule.
         UnavailableError: the database does not answer.
     """
-    monitor, cron = world.backend.monitor, world.settings.cron
+    monitor = world.backend.monitor
     crowds = await monitor.crowds_at(at_ms)
     began = await monitor.runs(since_ms=at_ms - DAY_MS, until_ms=at_ms, limit=RUNS_MAX)
     runs = [_as_of(run, at_ms) for run in began]
@@ -77,14 +78,21 @@ async def look_back(world: World, at_ms: int) -> Overview:
         gates=(),
         runs=runs,
         worst=(),
-        expected_ticks=_expected(cron, runs, at_ms),
-        next_tick_at=next_after(cron, at_ms),
+        expected_ticks=await _expected(world, runs, at_ms),
+        next_tick_at=next_after(world.settings.cron, at_ms),
     )
 
 
-def _expected(cron: str, runs: Sequence[RunFact], now_ms: int) -> Sequence[int]:
-    since_ms = min((run.started_at for run in runs if run.command == "tick"), default=now_ms)
-    return expected(cron, after_ms=since_ms, until_ms=now_ms)
+async def _expected(world: World, runs: Sequence[RunFact], at_ms: int) -> Sequence[int]:
+    """Return when ticks were expected in the day before: from the first one that ever came on."""
+    day_ago = at_ms - DAY_MS
+    slots = expected(world.settings.cron, after_ms=day_ago, until_ms=at_ms)
+    began = min((run.started_at for run in runs if run.command == "tick"), default=at_ms)
+    if any(slot < began - LATE_MS for slot in slots):  # Nobody ticked then; had anybody before?
+        older = await world.backend.monitor.runs(since_ms=0, until_ms=day_ago, limit=RUNS_MAX)
+        if any(run.command == "tick" for run in older):
+            return slots
+    return [slot for slot in slots if slot > began]
 
 
 def _as_of(run: RunFact, at_ms: int) -> RunFact:

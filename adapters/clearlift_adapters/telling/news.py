@@ -55,7 +55,7 @@ def text_of(news: Changes) -> str:
     lines += [_dead(grant) for grant in news.grants[:GRANTS_NAMED]]
     unnamed = len(news.grants) - GRANTS_NAMED
     if unnamed > 0:
-        lines.append(f":link: … and {unnamed} more: `clearlift-cron connections list`")
+        lines.append(f":link: … and {unnamed} more: `clearlift-cron failures`")
     return "\n".join(lines)
 
 
@@ -68,7 +68,7 @@ def _dead(grant: DeadGrant) -> str:
     connection = _escaped(shlex.quote(grant.connection_id[:ID_CHARS_MAX]))
     return (
         f":link: {_escaped(grant.platform)} has ended a grant, its user must connect again: "
-        f"`clearlift-cron connections show {connection}`"
+        f"`clearlift-cron explain {connection}`"
     )
 
 
