@@ -27,6 +27,12 @@ CLIENT_SECRETS: Final[Mapping[str, str]] = {
     "TIKTOK_APP_SECRET": "canary+tiktok/secret=",
     "ACME_CLIENT_SECRET": "canary+acme/secret=",
 }
+# Nobody is there. What makes such a URL a secret is its path.
+RECEIVERS: Final[Mapping[str, str]] = {
+    "CLEARLIFT_PING_URL": "http://127.0.0.1:9/canary+ping/path=",
+    "CLEARLIFT_SENTRY_CRON_URL": "http://127.0.0.1:9/canary+sentry/path=",
+    "CLEARLIFT_SLACK_WEBHOOK_URL": "http://127.0.0.1:9/canary+slack/path=",
+}
 # Every secret that can be set.
 SETTINGS: Final[Mapping[str, str]] = {
     "ENCRYPTION_KEY": KEY,
@@ -34,11 +40,13 @@ SETTINGS: Final[Mapping[str, str]] = {
     "AUDIT_SIGNING_KEY": SIGNING_KEY,
     "CLOUDFLARE_API_TOKEN": API_TOKEN,
     **CLIENT_SECRETS,
+    **RECEIVERS,
 }
 SET: Final[frozenset[bytes]] = frozenset(
     {
         *(KEY_BYTES, OTHER_KEY_BYTES, PREVIOUS_KEY_BYTES, SIGNING_KEY_BYTES),
         *(text.encode() for text in (*SETTINGS.values(), OTHER_KEY)),
+        *(url.rpartition(":9/")[2].encode() for url in RECEIVERS.values()),
     }
 )
 
