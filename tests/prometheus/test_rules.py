@@ -7,11 +7,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, get_args
 
 import pytest
+from msgspec.structs import replace
 
 from clearlift_adapters.cli.metrics import DASHBOARD, RULES, asset
-from clearlift_adapters.metrics import Facts, views
+from clearlift_adapters.metrics import Facts, exposition, views
 from clearlift_engine.alerts import AlertName, alerts
-from clearlift_engine.overview import Backlog, Overview, RunFact
+from clearlift_engine.overview import Backlog, Crowd, Overview, RunFact
 from clearlift_engine.pacing import Gate
 from clearlift_engine.ports import Depth
 from tests.given import NOW_MS
@@ -152,6 +153,13 @@ def test_silence_is_an_alert_until_metrics_come_again(tmp_path: Path) -> None:
     said = unit_test(tmp_path, life_of(ALONE, series, values, expected(ALONE, summary, {})))
 
     assert "SUCCESS" in said
+
+
+def test_prometheus_has_nothing_to_say_against_the_metrics() -> None:
+    crowds = [Crowd("google", "failed", active=True, needs_reconnect=True, connections=2)]
+    facts = Facts(replace(QUIET, crowds=crowds), 7)
+
+    assert promtool("check", "metrics", stdin=exposition(facts)) == ""
 
 
 def test_dashboard_asks_only_for_what_is_printed_and_prometheus_takes_every_question(

@@ -30,7 +30,8 @@ class Telling:
 
     def __init__(self, receivers: Receivers, courier: "Courier | None", log: Log) -> None:
         self.run_id = new_id()
-        self.code, self.report = exits.DONE, object()
+        self.code = exits.DONE
+        self.report: object = None
         self._receivers, self._courier, self._log = receivers, courier, log
         self._sent: dict[str, list[Outcome]] = {}
         self._ended = False
