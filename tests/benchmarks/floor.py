@@ -8,7 +8,7 @@ built beforehand. Prints the seconds that the writing took, wall and processor.
 
 import sys
 import time
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from clearlift_adapters.stores.library import sqlite3
 
@@ -51,8 +51,22 @@ _PRAGMAS: Final = (
 Row = tuple[Any, ...]
 
 
-def main(written: str, empty: str, batch: int) -> None:
-    """Copy what one program wrote as fast as another can."""
+class Written(NamedTuple):
+    """The rows that tick and relay wrote; those of the log have their positions in front."""
+
+    created: list[Row]
+    enqueued: list[Row]
+    jobs: list[Row]
+    messages: list[Row]
+
+    @property
+    def per_job(self) -> int:
+        """Return how many rows of the log the tick wrote for each job."""
+        return len(self.created) // len(self.jobs)
+
+
+def read(written: str) -> Written:
+    """Return what is to be written again."""
     source = sqlite3.connect(written)
     entries = [(position, *row) for position, row in enumerate(source.execute(_ENTRIES), start=1)]
     jobs = source.execute(_JOBS).fetchall()
@@ -60,20 +74,41 @@ def main(written: str, empty: str, batch: int) -> None:
     source.close()
     created = [entry for entry in entries if entry[3] != "job_enqueued"]
     enqueued = [entry for entry in entries if entry[3] == "job_enqueued"]
-    per_job = len(created) // len(jobs)
+    return Written(created, enqueued, jobs, messages)
 
-    target = sqlite3.connect(empty, isolation_level=None)
+
+def opened(file: str) -> "sqlite3.Connection":
+    """Open a database as the worker does."""
+    target = sqlite3.connect(file, isolation_level=None)
     for pragma in _PRAGMAS:
         target.execute(pragma)
+    return target
+
+
+def main(written: str, empty: str, batch: int) -> None:
+    """Copy what one program wrote as fast as another can."""
+    rows, target = read(written), opened(empty)
     wall, cpu = time.perf_counter(), time.process_time()
-    for start in range(0, len(jobs), batch):
-        rows = created[start * per_job : (start + batch) * per_job]
-        write(target, rows, rows[per_job - 1 :: per_job], _JOB, jobs[start : start + batch])
-    for start in range(0, len(messages), batch):
-        rows = enqueued[start : start + batch]
-        write(target, rows, rows, _MESSAGE, messages[start : start + batch])
+    for start in range(0, len(rows.jobs), batch):
+        write_created(target, rows, start, batch)
+    for start in range(0, len(rows.messages), batch):
+        write_enqueued(target, rows, start, batch)
     sys.stdout.write(f"{time.perf_counter() - wall} {time.process_time() - cpu}\n")
     target.close()
+
+
+def write_created(target: "sqlite3.Connection", rows: Written, start: int, batch: int) -> None:
+    """Write what a tick does for one batch."""
+    per_job = rows.per_job
+    entries = rows.created[start * per_job : (start + batch) * per_job]
+    newest = entries[per_job - 1 :: per_job]
+    write(target, entries, newest, _JOB, rows.jobs[start : start + batch])
+
+
+def write_enqueued(target: "sqlite3.Connection", rows: Written, start: int, batch: int) -> None:
+    """Write what a relay does for one batch."""
+    entries = rows.enqueued[start : start + batch]
+    write(target, entries, entries, _MESSAGE, rows.messages[start : start + batch])
 
 
 def write(

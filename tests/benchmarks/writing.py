@@ -37,6 +37,8 @@ class Beside:
         self.worker_cpu_s: list[float] = []  # and without what an idle tick takes.
         self.floor_s: list[float] = []
         self.floor_cpu_s: list[float] = []
+        self.building_s: list[float] = []  # Floor B.
+        self.bare_s: list[float] = []  # Floor C.
 
 
 def beside(folder: Path, rounds: int, size: int) -> Beside:
@@ -58,6 +60,12 @@ def beside(folder: Path, rounds: int, size: int) -> Beside:
         found.worker_cpu_s.append(spent.cpu_s - resting.cpu_s)
         found.floor_s.append(wall_s)
         found.floor_cpu_s.append(cpu_s)
+        for which, taken_s in (("b", found.building_s), ("c", found.bare_s)):
+            target = copied(empty, folder / "floor.db")
+            output = python(
+                "-m", "tests.benchmarks.floors", which, *map(str, (written, target, BATCH))
+            )
+            taken_s.append(float(output.output.split()[0]))
     return found
 
 
@@ -67,10 +75,12 @@ def against_floor(size: int) -> Row:
     def measure(folder: Path, rounds: int) -> Figure:
         found = beside(folder, rounds, size)
         per_s = size / statistics.median(found.worker_s)
+        others = f"÷ Floor B {ratio(found.building_s, found.worker_s):.2f}, "
+        others += f"÷ Floor C {ratio(found.bare_s, found.worker_s):.2f}"
         return Figure(
             ratio(found.floor_s, found.worker_s),
             ratio(found.floor_cpu_s, found.worker_cpu_s),
-            f"{per_s:,.0f} jobs a second, created and delivered",
+            f"{per_s:,.0f} jobs a second, created and delivered; {others}",
         )
 
     return Row(
