@@ -40,7 +40,7 @@ check: format-check lint types imports test
 @sabotage *args:
     python -m tests.sabotage "$@"
 
-# Measure speed as ratios, side by side with plain sqlite3
+# Measure speed as ratios: beside plain sqlite3, with --peers beside other queues; --plot FILE draws
 @bench *args:
     python -m tests.benchmarks "$@"
 

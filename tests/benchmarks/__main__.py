@@ -10,8 +10,18 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks import cloud, refreshing, replaying, searching, starting, writing
-from tests.benchmarks.reach import HEAD, Figure, Row, line
+from tests.benchmarks import (
+    cloud,
+    curves,
+    handing,
+    refreshing,
+    replaying,
+    searching,
+    starting,
+    writing,
+)
+from tests.benchmarks.plot import drawn
+from tests.benchmarks.reach import HEAD, Figure, NotHereError, Row, line
 
 ROWS: Sequence[Row] = (
     *writing.ROWS,
@@ -28,16 +38,26 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("names", nargs="*", help=f"rows: {', '.join(row.name for row in ROWS)}")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peers", action="store_true", help="other people's queues as well")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw time against N, as SVG")
     chosen = parser.parse_args(arguments)
-    unknown = set(chosen.names) - {row.name for row in ROWS}
+    if chosen.plot:
+        chosen.plot.write_text(drawn(curves.measured(chosen.rounds)), encoding="utf-8")
+        return 0
+    known = (*ROWS, *handing.ROWS) if chosen.peers else ROWS
+    unknown = set(chosen.names) - {row.name for row in known}
     if unknown:
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
-    rows = [row for row in ROWS if row.name in chosen.names or not chosen.names]
+    rows = [row for row in known if row.name in chosen.names or not chosen.names]
     say(HEAD)
     missed = 0
     with tempfile.TemporaryDirectory() as folder:
         for row in rows:
-            figure = row.measure(Path(folder), chosen.rounds)
+            try:
+                figure = row.measure(Path(folder), chosen.rounds)
+            except NotHereError as exc:
+                say(f"{row.what:<58} not measured: {exc}")
+                continue
             say(line(row, figure))
             explain(row, figure)
             missed += not row.reaches(figure, row.least)

@@ -11,6 +11,10 @@ from typing import Final, Literal, NamedTuple
 Direction = Literal["at least", "at most"]
 
 
+class NotHereError(Exception):
+    """A row cannot be measured here, for something is not there; the text says what."""
+
+
 class Figure(NamedTuple):
     """One measured figure."""
 
