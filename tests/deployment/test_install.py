@@ -211,6 +211,7 @@ def test_files_are_written_once_and_overwritten_only_by_force(
         ("systemd", "--schedule", "often"),
         ("systemd", "--user", "x\nroot"),
         ("systemd", "--program", "bin/clearlift-cron"),
+        ("systemd", "--program", "/home/me/bin/clearlift-cron"),
         ("systemd", "--database", "sqlite:///relative.db"),
         ("systemd", "--database", "d1://acc/db"),
         ("cron", "--program", "/opt/100%/clearlift-cron"),
@@ -226,6 +227,19 @@ def test_what_cannot_be_written_down_is_refused(
 ) -> None:
     assert run(["install", *arguments]) == 2
     assert not capsys.readouterr().out
+
+
+def test_a_service_is_not_given_a_program_that_it_cannot_see(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", "/home/me/.venv/bin/python")
+
+    run(["install", "systemd", "--json"])
+
+    streams = capsys.readouterr()
+    assert "ExecStart=/opt/clearlift/bin/clearlift-cron tick" in streams.out
+    assert "services cannot run what is in /home/me/.venv/bin" in streams.err
+    assert "/home/" not in streams.out
 
 
 def test_no_secret_of_the_environment_gets_into_a_file(

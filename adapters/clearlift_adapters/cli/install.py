@@ -36,6 +36,7 @@ _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 _IMAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9./:@_-]*")
 _FILE_URL: Final = re.compile(r"sqlite:////[A-Za-z0-9/._+-]+")
 _D1_URL: Final = re.compile(r"d1://[A-Za-z0-9_-]+/[A-Za-z0-9_-]+")
+_PRIVATE: Final = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # noqa: S108  only named
 _HELP: Final = {
     "database": "What to use there. Default: a file in /var/lib/clearlift; of k8s, D1.",
     "queue": "What to use there. Default: a table of that file; of k8s, Cloudflare Queues.",
@@ -87,10 +88,20 @@ def _matching(pattern: re.Pattern[str], wanted: str) -> Callable[[str], str]:
     return converted
 
 
-def _here() -> str:
-    """Return where this program is; where that cannot be written into a file, the usual place."""
-    beside = str(Path(sys.executable).parent / "clearlift-cron")
-    return beside if _PATH.fullmatch(beside) else Plan().program
+def _here(flags: Flags) -> str:
+    """Return where this program is; where nobody else could run it, the usual place, and say so."""
+    python = Path(sys.executable)
+    beside = str(python.parent / "clearlift-cron")
+    if _PATH.fullmatch(beside) and not (_is_private(beside) or _is_private(str(python.resolve()))):
+        return beside
+    usual = Plan().program
+    flags.log.note("warning", f"services cannot run what is in {python.parent}: install {usual}")
+    return usual
+
+
+def _is_private(path: str) -> bool:
+    """Return whether a service is not shown what is there: homes, and files of the moment."""
+    return path.startswith(_PRIVATE)
 
 
 _Decorator = Callable[[Callable[..., object]], Callable[..., object]]
@@ -146,9 +157,8 @@ _PLACED: Final[Sequence[_Decorator]] = (
     click.option(
         "--program",
         type=_matching(_PATH, "an absolute path without odd characters"),
-        default=_here,
         metavar="PATH",
-        help="Where clearlift-cron is. Default: this one.",
+        help="Where clearlift-cron is. Default: this one, if it can be run there.",
     ),
 )
 
@@ -168,14 +178,24 @@ def _with(*options: Sequence[_Decorator]) -> _Decorator:
 @_with(_TIMES, _PLACED, _OUT)
 @click.pass_obj
 def systemd(
-    flags: Flags, /, *, out: Path | None, force: bool, user: str | None, **chosen: object
+    flags: Flags,
+    /,
+    *,
+    out: Path | None,
+    force: bool,
+    user: str | None,
+    program: str | None,
+    **chosen: object,
 ) -> None:
     """Print units for systemd 250 or newer: hardened, with a user of their own.
 
     Put the units into /etc/systemd/system, clearlift.env into /etc/clearlift, and each secret into
     a file in /etc/clearlift/secrets; then `systemctl enable --now` the timer and the relay.
     """
-    plan = _plan(flags, may_be_file=True, dynamic=user is None, user=user or Plan().user, **chosen)
+    if program is not None and _is_private(program):
+        raise click.BadParameter(f"the units do not see {program}", param_hint="--program")
+    chosen |= {"dynamic": user is None, "user": user, "program": program or _here(flags)}
+    plan = _plan(flags, may_be_file=True, **chosen)
     _give(flags, _made(systemd_files, plan), out, force=force)
 
 
@@ -183,11 +203,18 @@ def systemd(
 @_with(_TIMES, _PLACED, _OUT)
 @click.pass_obj
 def cron(
-    flags: Flags, /, *, out: Path | None, force: bool, user: str | None, **chosen: object
+    flags: Flags,
+    /,
+    *,
+    out: Path | None,
+    force: bool,
+    program: str | None,
+    relay: str | None,
+    **chosen: object,
 ) -> None:
     """Print a line for cron. It has no services: unless --relay says otherwise, ticks deliver."""
-    relay = chosen.pop("relay") or "tick"
-    plan = _plan(flags, may_be_file=True, relay=relay, user=user or Plan().user, **chosen)
+    chosen |= {"relay": relay or "tick", "program": program or _here(flags)}
+    plan = _plan(flags, may_be_file=True, **chosen)
     _give(flags, _made(cron_files, plan), out, force=force)
 
 
