@@ -36,7 +36,7 @@ check: format-check lint types imports test
 @simulate *args:
     python -m tests.simulation "$@"
 
-# Plant bugs, and show which seed finds each: all of them, or those named
+# Plant bugs, and show what finds each, and how soon: all of them, or those named
 @sabotage *args:
     python -m tests.sabotage "$@"
 

@@ -53,6 +53,18 @@ async def test_job_of_a_lost_stream_is_not_inserted(world: World) -> None:
     assert world.seed.rows("sync_jobs") == []
 
 
+async def test_job_that_lost_to_a_whole_cycle_of_another_worker_is_not_inserted(
+    world: World,
+) -> None:
+    world.seed.add_connection("c")
+    await take(world.store, job_commit("c", "theirs", at_ms=NOW_MS - 1))
+
+    appended = await world.store.append([job_commit("c", "ours")])
+
+    assert appended.lost == {"c"}
+    assert [row["id"] for row in world.seed.rows("sync_jobs")] == ["theirs"]
+
+
 @pytest.mark.parametrize("status", ["pending", "running"])
 async def test_job_is_lost_to_an_open_job_that_somebody_else_created_meanwhile(
     world: World, status: str

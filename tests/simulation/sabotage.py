@@ -16,9 +16,8 @@ from clearlift_adapters.stores.memory import MemoryDatabase, MemoryStore, store
 from clearlift_engine import committer, decisions, judge, policy, refresh, relay, tick
 from clearlift_engine.decisions import Decision
 from clearlift_engine.events import SyncJobMessage
-from clearlift_engine.machine import State
 from clearlift_engine.pacing import Gate
-from clearlift_engine.policy import Candidate, iso
+from clearlift_engine.policy import Clause, iso
 from clearlift_engine.ports import (
     Accepted,
     Appended,
@@ -90,6 +89,25 @@ class Backwards:
         return appended
 
 
+class Renaming:
+    """A queue that gives a message another id each time it is sent."""
+
+    def __init__(self, inner: Queue) -> None:
+        self._inner, self._sent = inner, 0
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  it stands in for a port
+        return getattr(self._inner, name)
+
+    async def publish(self, messages: Sequence[Message]) -> Sequence[Receipt]:
+        renamed: list[Message] = []
+        for message in messages:
+            self._sent += 1
+            new = f"{message.job_id}-{self._sent}"
+            body = message.body.replace(message.job_id.encode(), new.encode())
+            renamed.append(msgspec.structs.replace(message, job_id=new, body=body))
+        return await self._inner.publish(renamed)
+
+
 def _without_version_guard(real: Real) -> Real:
     def is_lost(self: MemoryStore, commit: Commit, open_job: object) -> object:
         db: MemoryDatabase = vars(self)["_db"]
@@ -115,17 +133,11 @@ def _never_cleared(real: Real) -> Real:
     return job_created
 
 
-def _held_by_stream(state: State, *, only_with_time: bool = False) -> Callable[[Real], Real]:
-    """Return what is not held back by a state any more."""
+def _without_clause(clause: Clause) -> Callable[[Mapping[Clause, object]], object]:
+    """Return the due rule with one clause less."""
 
-    def make(real: Real) -> Real:
-        def held(conn: Candidate, now_ms: int) -> object:
-            stream = conn.stream
-            if stream.state == state and (stream.retry_at is not None or not only_with_time):
-                return None
-            return real(conn, now_ms)
-
-        return held
+    def make(clauses: Mapping[Clause, object]) -> object:
+        return {name: says_no for name, says_no in clauses.items() if name != clause}
 
     return make
 
@@ -219,11 +231,21 @@ def _relays_backwards(real: Real) -> Real:
     return drain
 
 
+def _relays_under_new_ids(real: Real) -> Real:
+    async def drain(ports: RelayPorts, **kwargs: object) -> object:
+        if ports.queue.level == "same_transaction":
+            return await real(ports, **kwargs)
+        queue = cast("Queue", Renaming(ports.queue))
+        return await real(ports._replace(queue=queue), **kwargs)
+
+    return drain
+
+
 BUGS: Final[Mapping[str, Sequence[Patch]]] = {
     "no version guard": [Patch(MemoryStore, "_is_lost", _without_version_guard)],
     "two open jobs": [
         Patch(MemoryStore, "_is_lost", _without_open_job),
-        Patch(policy, "_held_by_job", _returns(None)),
+        Patch(policy, "_CLAUSES", _without_clause("open_job")),
     ],
     "rotated token dropped": [Patch(store, "_store", _stored_without_refresh_token)],
     "user's token overwritten": [Patch(store, "_fits", _fits_whatever_is_there)],
@@ -233,10 +255,12 @@ BUGS: Final[Mapping[str, Sequence[Patch]]] = {
     "lease judged by when the tick began": [
         Patch(module, "leased", _returns(answer=False)) for module in (refresh, tick)
     ],
-    "retry_at ignored": [
-        Patch(policy, "_held_by_stream", _held_by_stream("failed", only_with_time=True))
+    "retry_at ignored": [Patch(policy, "_CLAUSES", _without_clause("backoff"))],
+    "interval ignored": [Patch(policy, "_CLAUSES", _without_clause("fresh"))],
+    "dead grant asked again at once": [
+        Patch(policy, "_CLAUSES", _without_clause("needs_reconnect"))
     ],
-    "interval ignored": [Patch(policy, "_held_by_interval", _returns(None))],
+    "new id for each try": [Patch(history, "drain", _relays_under_new_ids)],
     "recorded before it is sent": [Patch(history, "drain", _relays_backwards)],
     "relay's lease ignored": [Patch(relay, "may_send", _says(answer=True))],
     "staged message not stored": [Patch(MemoryStore, "_enqueue", _returns(None))],

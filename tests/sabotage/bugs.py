@@ -1,0 +1,325 @@
+"""Bugs that the simulation cannot meet, as it has no SQL, no files and no HTTP; who finds each.
+
+A bug is planted in a process of its own, before anything else is imported: a few words of a query
+or of the schema, or a name of a module. The tests that have to find it stand beside it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, Final, NamedTuple
+
+from clearlift_adapters import migrations
+from clearlift_adapters.stores import queries
+
+Make = Callable[[Any], object]
+
+
+class InSql(NamedTuple):
+    """Other words in a query file, wherever the first ones stand in a query."""
+
+    query: str
+    there: str
+    instead: str
+    file: str = "store.sql"
+
+    def plant(self) -> None:
+        real = queries.load
+
+        def load(file: str) -> Mapping[str, str]:
+            statements = dict(real(file))
+            if file == self.file:
+                assert self.there in statements[self.query], "the query has other words by now"
+                changed = statements[self.query].replace(self.there, self.instead)
+                statements[self.query] = changed
+            return statements
+
+        queries.load = load
+
+
+class InSchema(NamedTuple):
+    """Other words in a migration."""
+
+    there: str
+    instead: str
+
+    def plant(self) -> None:
+        real: Callable[[str], object] = vars(migrations)["statements"]
+
+        def statements(script: str) -> object:
+            return real(script.replace(self.there, self.instead))
+
+        vars(migrations)["statements"] = statements
+
+
+class InModule(NamedTuple):
+    """Something else under a name, or under one of a class, in a module."""
+
+    module: str
+    name: str
+    make: Make
+
+    def plant(self) -> None:
+        owner: object = import_module(self.module)
+        *classes, name = self.name.split(".")
+        for each in classes:
+            owner = getattr(owner, each)
+        setattr(owner, name, self.make(getattr(owner, name)))
+
+
+class Bug(NamedTuple):
+    """What is planted, and which tests are to find it."""
+
+    changes: Sequence[InSql | InSchema | InModule]
+    found_by: Sequence[str]
+
+
+def becomes(value: object) -> Make:
+    def make(_: object) -> object:
+        return value
+
+    return make
+
+
+def returns(value: object) -> Make:
+    """Return a function that returns one and the same, whatever it is given."""
+
+    def returned(*_args: object, **_kwargs: object) -> object:
+        return value
+
+    return becomes(returned)
+
+
+def returns_argument(number: int) -> Make:
+    """Return a function that returns what it is given."""
+
+    def returned(*args: object, **_: object) -> object:
+        return args[number]
+
+    return becomes(returned)
+
+
+def with_argument(name: str, value: object) -> Make:
+    """Return a function that is called with another argument than its callers think."""
+
+    def make(real: Callable[..., object]) -> object:
+        def called(*args: object, **kwargs: object) -> object:
+            return real(*args, **{**kwargs, name: value})
+
+        return called
+
+    return make
+
+
+def without_clause(clause: str) -> Make:
+    """Return the due rule with one clause less."""
+
+    def make(clauses: Mapping[str, object]) -> object:
+        return {name: says_no for name, says_no in clauses.items() if name != clause}
+
+    return make
+
+
+def hasty(pragmas: Sequence[str]) -> object:
+    """Sync the log now and then only."""
+    return ("PRAGMA synchronous = NORMAL", *pragmas[1:])
+
+
+def one_commit_each(real: Callable[..., list[int]]) -> object:
+    """Commit each step by itself."""
+
+    def transact(db: object, steps: Sequence[object]) -> list[int]:
+        return [changed for step in steps for changed in real(db, [step])]
+
+    return transact
+
+
+_APPEND: Final = "tests/conformance/test_append.py"
+_JOBS: Final = "tests/conformance/test_append_jobs.py"
+_TOKENS: Final = "tests/conformance/test_append_tokens.py"
+_DUE: Final = "tests/conformance/test_due.py"
+_DATABASE: Final = "clearlift_adapters.stores.database"
+_OF_S: Final = "(SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id)"
+
+BUGS: Final[Mapping[str, Bug]] = {
+    "append is not guarded by the hash": Bug(
+        [InSql("append_entry", f"{_OF_S} IS :seen_hash", ":seen_hash IS :seen_hash")], [_APPEND]
+    ),
+    "append is not guarded by the version": Bug(
+        [
+            InSql("append_entry", f"{_OF_S} IS :seen_hash", ":seen_hash IS :seen_hash"),
+            InSql("append_entry", "AND o.version = :version", "AND o.version = :version + 10"),
+        ],
+        [_APPEND],
+    ),
+    "versions need not be unique": Bug(
+        [InSchema("  UNIQUE (connection_id, version),\n", "")],
+        ["tests/sqlite/test_outbox_guards.py"],
+    ),
+    "the log may be changed": Bug(
+        [InSchema("BEFORE UPDATE ON outbox", "BEFORE UPDATE OF position ON outbox")],
+        ["tests/sqlite/test_outbox_guards.py"],
+    ),
+    "open-job limit dropped from the append": Bug(
+        [InSql("append_entry", "> :open_since_s", "> :open_since_s + 9e15")], [_JOBS]
+    ),
+    "job of a lost commit inserted": Bug(
+        [InSql("insert_job", "AND o.hash = :hash", "AND :hash = :hash")], [_JOBS]
+    ),
+    "rotated token dropped in SQL": Bug(
+        [
+            InSql(
+                "store_tokens",
+                "coalesce(:refresh, refresh_token_encrypted)",
+                "coalesce(refresh_token_encrypted, :refresh)",
+            )
+        ],
+        [_TOKENS],
+    ),
+    "zombie stores tokens": Bug(
+        [InSql("store_tokens", f"{_OF_S} IS :seen_hash", ":seen_hash IS :seen_hash")], [_TOKENS]
+    ),
+    "user's new token overwritten in SQL": Bug(
+        [InSql("store_tokens", "IS :old_refresh", "IS NOT x'00' AND :old_refresh IS NOT x'00'")],
+        [_TOKENS],
+    ),
+    "times compared as texts": Bug(
+        [
+            InSql(
+                "due",
+                "coalesce(unixepoch(iif(c.last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', "
+                "c.last_synced_at, NULL)), -1) <= :synced_before_s",
+                "coalesce(c.last_synced_at, '') <= datetime(:synced_before_s, 'unixepoch')",
+            )
+        ],
+        [_DUE, "tests/known_defects/test_selection.py"],
+    ),
+    "fair share dropped": Bug(
+        [InSql("due", "ORDER BY turn, synced_s", "ORDER BY synced_s")], [_DUE]
+    ),
+    "`syncing` ignored": Bug(
+        [
+            InSql("due", "c.sync_status IS NOT 'syncing'", "TRUE"),
+            InModule("clearlift_engine.policy", "_CLAUSES", without_clause("syncing")),
+        ],
+        [_DUE],
+    ),
+    "retry_at ignored in SQL": Bug(
+        [
+            InSql("due", "s.retry_at <= :now_ms", "s.retry_at IS NOT NULL"),
+            InModule("clearlift_engine.policy", "_CLAUSES", without_clause("backoff")),
+        ],
+        [_DUE],
+    ),
+    "dead grant asked again": Bug(
+        [
+            InSql("due", "OR (s.state = 'failed' AND (", "OR (s.state = 'failed' AND (TRUE OR "),
+            InModule(
+                "clearlift_engine.policy",
+                "_CLAUSES",
+                without_clause("needs_reconnect"),
+            ),
+        ],
+        [_DUE, "tests/known_defects/test_tokens.py"],
+    ),
+    "message made of today's row": Bug(
+        [
+            InSql(
+                "waiting",
+                "SELECT o.data FROM outbox",
+                "SELECT json_set(o.data, '$.message.account_id', (SELECT c.account_id FROM "
+                "platform_connections AS c WHERE c.id = o.connection_id)) FROM outbox",
+            )
+        ],
+        ["tests/conformance/test_waiting.py"],
+    ),
+    "message replaced by one that comes again": Bug(
+        [
+            InSql(
+                "enqueue",
+                "ON CONFLICT (job_id) DO NOTHING",
+                "ON CONFLICT (job_id) DO UPDATE SET body = excluded.body",
+            )
+        ],
+        [_JOBS],
+    ),
+    "consumer's failure taken back": Bug(
+        [InSql("clear_failed", "sync_error GLOB 'Token refresh failed: *'", "TRUE")], [_JOBS]
+    ),
+    "a commit for each table": Bug(
+        [InModule(_DATABASE, "_transact", one_commit_each)], ["tests/sqlite/test_transactions.py"]
+    ),
+    "busy timeout 0": Bug(
+        [InModule(_DATABASE, "BUSY_MS", becomes(0))],
+        ["tests/trouble/test_table.py", "tests/sqlite/test_races.py"],
+    ),
+    "commits that no sync makes durable": Bug(
+        [InModule(_DATABASE, "_PRAGMAS", hasty)],
+        ["tests/sqlite/test_database.py"],
+    ),
+    "a replaced file is written on": Bug(
+        [InModule("clearlift_adapters.stores.refusals", "Place.check", returns(None))],
+        ["tests/trouble/test_moved.py"],
+    ),
+    "hash chain not checked": Bug(
+        [InModule("clearlift_engine.audit", "_is_chained", returns(value=True))],
+        ["tests/unit/test_replay.py"],
+    ),
+    "projection not compared": Bug(
+        [InModule("clearlift_engine.audit", "_compare_projection", returns(None))],
+        ["tests/unit/test_replay.py"],
+    ),
+    "Retry-After lost": Bug(
+        [InModule("clearlift_adapters.oauth.verdicts", "retry_after_ms", returns(None))],
+        ["tests/unit/test_verdicts.py", "tests/unit/test_refresher.py"],
+    ),
+    "a wave believed at once": Bug(
+        [InModule("clearlift_engine.judge", "WAVE_MIN", becomes(10**9))],
+        ["tests/unit/test_wave.py"],
+    ),
+    "breaker never opens": Bug(
+        [InModule("clearlift_engine.judge", "stumbled", returns_argument(0))],
+        ["tests/unit/test_refresh.py", "tests/unit/test_judge.py"],
+    ),
+    "redirects followed": Bug(
+        [
+            InModule(
+                "clearlift_adapters.http_client",
+                "httpx.AsyncClient",
+                with_argument("follow_redirects", value=True),
+            )
+        ],
+        ["tests/unit/test_exchange.py"],
+    ),
+    "connections kept": Bug(
+        [
+            InModule(
+                "clearlift_adapters.http_client",
+                "httpx.Limits",
+                with_argument("max_keepalive_connections", 10),
+            )
+        ],
+        ["tests/unit/test_exchange.py"],
+    ),
+    "a bomb unpacked": Bug(
+        [InModule("clearlift_adapters.oauth.exchange", "BODY_BYTES_MAX", becomes(10**9))],
+        ["tests/unit/test_exchange.py"],
+    ),
+    "secrets logged": Bug(
+        [InModule("clearlift_adapters.logs", "redacted", returns_argument(1))],
+        ["tests/unit/test_logs.py"],
+    ),
+    "provider's words not sanitised": Bug(
+        [
+            InModule(
+                "clearlift_adapters.oauth.wording",
+                "sanitised",
+                returns_argument(0),
+            )
+        ],
+        ["tests/unit/test_wording.py"],
+    ),
+    "swapped ciphertexts accepted": Bug(
+        [InModule("clearlift_adapters.seals", "SealKeys.misplaced", returns(None))],
+        ["tests/unit/test_seals.py"],
+    ),
+}
