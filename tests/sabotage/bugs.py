@@ -41,14 +41,15 @@ class InSchema(NamedTuple):
 
     there: str
     instead: str
+    name: str = "statements"  # What takes a migration apart.
 
     def plant(self) -> None:
-        real: Callable[[str], object] = vars(migrations)["statements"]
+        real: Callable[[str], object] = getattr(migrations, self.name)
 
         def statements(script: str) -> object:
             return real(script.replace(self.there, self.instead))
 
-        vars(migrations)["statements"] = statements
+        setattr(migrations, self.name, statements)
 
 
 class InModule(NamedTuple):
