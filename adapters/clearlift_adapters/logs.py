@@ -12,6 +12,7 @@ looks like an encrypted field, and form fields with a telling name.
 import logging
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
+from contextlib import suppress
 from traceback import format_exception
 from typing import Any, Final, Literal, TextIO, TypeGuard
 
@@ -86,12 +87,17 @@ class Log:
         return _RANKS[level] >= self._least
 
     def note(self, level: Severity, event: str, **fields: object) -> None:
-        """Write one line, if its severity is asked for."""
+        """Write one line, if its severity is asked for.
+
+        A log that cannot be written (its disk is full, nobody reads it) is no reason to leave the
+        work undone.
+        """
         if not self.shows(level):
             return
         if self._logger is None:
             self._logger = self._opened()
-        getattr(self._logger, level)(event, **{**self._context, **fields})
+        with suppress(OSError):
+            getattr(self._logger, level)(event, **{**self._context, **fields})
 
     def _opened(self) -> Any:  # noqa: ANN401  structlog's loggers have the methods one gives them
         import structlog  # noqa: PLC0415  see above

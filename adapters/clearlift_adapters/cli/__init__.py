@@ -16,6 +16,7 @@ import click
 from clearlift_adapters.cli.arguments import refuse_secrets
 from clearlift_adapters.cli.exits import guarded
 from clearlift_adapters.cli.options import Flags, Group
+from clearlift_adapters.cli.output import close_streams, open_streams
 
 # Each command's module; it is `command` there, or bears its own name in a module of several.
 _COMMANDS: Final = {
@@ -92,4 +93,7 @@ def main() -> None:
     # A batch is hundreds of thousands of objects, none of them in a cycle: with the default, the
     # collector takes a tenth of a tick to find nothing.
     gc.set_threshold(20_000, 20, 50)
-    sys.exit(run(sys.argv[1:]))
+    open_streams()
+    code = run(sys.argv[1:])
+    close_streams()
+    sys.exit(code)

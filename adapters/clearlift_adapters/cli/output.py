@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from clearlift_adapters.logs import visible
+from clearlift_engine.errors import UnavailableError
 from clearlift_engine.policy import iso
 
 if TYPE_CHECKING:
@@ -102,6 +103,35 @@ def _reader() -> Generator[None]:
         yield
     except BrokenPipeError:
         os._exit(BROKEN_PIPE)
+    except OSError as exc:
+        raise UnavailableError(
+            f"the result cannot be written: {exc.strerror}; what was done stays done, and "
+            "`clearlift-cron status` shows it"
+        ) from exc
+
+
+def open_streams() -> None:
+    """Let each stream that was closed lead nowhere, before another file takes its place."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            _lead_nowhere(number)
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
+def close_streams() -> None:
+    """Give up what cannot be written, before Python tries and says so in words of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _lead_nowhere(stream.fileno())
+
+
+def _lead_nowhere(number: int) -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    if nowhere != number:
+        os.dup2(nowhere, number)
+        os.close(nowhere)
 
 
 def when(ms: int | None) -> str | None:
