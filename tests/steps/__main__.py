@@ -2,6 +2,8 @@
 
 python -m tests.steps kill                          every step of every command
 python -m tests.steps kill --scene relay --every 5  each fifth step of one
+python -m tests.steps fail                          calls that fail: a broken disk, a full one
+python -m tests.steps freeze                        frozen past every lease, while rivals work
 """
 
 import argparse
@@ -9,14 +11,17 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
-from tests.steps.points import KILLS
+from tests.steps.points import ERRORS, KILLS, STOPS, Mode
 from tests.steps.preload import built, room
 from tests.steps.processes import Warm, warm
 from tests.steps.scenes import SCENES
 from tests.steps.sweep import JOURNALS, Outcome, Sweep
+
+WHAT: Final[Mapping[str, Sequence[Mode]]] = {"kill": KILLS, "fail": ERRORS, "freeze": STOPS}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -29,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(prog="python -m tests.steps", description="Stop at each step.")
-    parser.add_argument("what", choices=["kill"])
+    parser.add_argument("what", choices=WHAT)
     parser.add_argument("--scene", action="append", choices=SCENES, metavar="NAME")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each N-th step")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="points at once")
@@ -39,7 +44,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
 async def shown(forge: Warm, options: argparse.Namespace) -> int:
     """Print what comes of each command and mode, and the sum; return 1 if anything was broken."""
     began, points, broken = time.monotonic(), 0, 0
-    async for outcome in killed(forge, options):
+    async for outcome in swept(forge, options):
         say(str(outcome))
         for each in outcome.broken:
             say(f"    {each}")
@@ -49,15 +54,15 @@ async def shown(forge: Warm, options: argparse.Namespace) -> int:
     return int(broken > 0)
 
 
-async def killed(forge: Warm, options: argparse.Namespace) -> AsyncIterator[Outcome]:
-    """Yield what comes of each way to kill each command."""
+async def swept(forge: Warm, options: argparse.Namespace) -> AsyncIterator[Outcome]:
+    """Yield what comes of each way to do it to each command."""
     for name in options.scene or SCENES:
         for journal in JOURNALS:
             with room() as folder:
                 sweep = Sweep(forge, folder, name, SCENES[name], journal)
                 await sweep.prepare()
-                for mode in KILLS:
-                    yield await sweep.kill(mode, every=options.every, jobs=options.jobs)
+                for mode in WHAT[options.what]:
+                    yield await sweep.run(mode, every=options.every, jobs=options.jobs)
 
 
 def say(line: str) -> None:

@@ -113,8 +113,7 @@ def wrongs_of_tokens(facts: Facts, providers: Providers, cipher: FieldCipher) ->
         first, name = f"rt-{row['id']}", row["id"]
         life = [each["transition"] for each in facts.lives[name]]
         for token in (first, providers.renewed.get(first)):
-            replays = life.count("refresh_released")
-            if token is not None and sent[token] > min(1 + replays, 2):
+            if token is not None and sent[token] > 1 + reasons(facts.lives[name]):
                 yield f"{token} was sent {sent[token]} times, {life}"
         if row["refresh_token_encrypted"] is None or name in lost(facts):
             continue
@@ -122,6 +121,21 @@ def wrongs_of_tokens(facts: Facts, providers: Providers, cipher: FieldCipher) ->
         stored = cipher.open(field, connection_id=name, column="refresh_token_encrypted")
         if stored != providers.newest(first):
             yield f"{name} has lost its newest refresh token: {life}"
+
+
+def reasons(life: Sequence[Row]) -> int:
+    """Return how often the log has a reason to send a token again.
+
+    A lease that ran out, an answer that was lost, a failure after which it was tried another time.
+    """
+    found = 0
+    for row in life:
+        data: Row = json.loads(row["data"])
+        refresh: Row = data.get("refresh") or data
+        attempts: int = refresh.get("attempts", 0)
+        again = row["transition"] == "refresh_released" or data.get("class") == "transient"
+        found += again + max(attempts - 1, 0)
+    return found
 
 
 def lost(facts: Facts) -> list[str]:

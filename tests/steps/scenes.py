@@ -128,7 +128,9 @@ async def is_rotated(stage: Stage) -> list[str]:
 SCENES: Final[Mapping[str, Scene]] = {
     "tick": Scene(TICK, before_tick),
     "tick --relay": Scene(("tick", "--relay", "--json"), before_tick),
-    "tick, refreshing": Scene(TICK, before_refresh, EXPIRING, repeats=(AT_ONCE_MS, LATER_MS)),
+    "tick, refreshing": Scene(
+        TICK, before_refresh, EXPIRING, repeats=(AT_ONCE_MS, LATER_MS, NEXT_MS)
+    ),
     "relay": Scene(("relay", "--drain", "--batch", "2", "--json"), before_relay),
     "replay --rebuild": Scene(("replay", "--rebuild", "--json"), before_rebuild),
     "migrate": Scene(("migrate",), before_migrate, between=connect_some, check=is_migrated),

@@ -35,7 +35,7 @@ async def test_worker_may_be_killed_at_any_step(
     sweep = Sweep(forge, quick_path, name, SCENES[name], journal)
     await sweep.prepare()
 
-    outcomes = [await sweep.kill(mode, every=EVERY.get(name, FEW)) for mode in KILLS]
+    outcomes = [await sweep.run(mode, every=EVERY.get(name, FEW)) for mode in KILLS]
 
     assert not broken(outcomes)
     assert all(outcome.points for outcome in outcomes)
