@@ -97,7 +97,7 @@ async def test_writer_has_every_pragma_that_the_rest_relies_on(tmp_path: Path, m
         found = [await pragma(db, name) for name in names]
         timeout_ms, journal = await pragma(db, "busy_timeout"), await pragma(db, "journal_mode")
 
-    assert found == [2, 1, 1, 0]  # 2: FULL.
+    assert found == [3, 1, 1, 0]  # 3: EXTRA.
     assert timeout_ms == BUSY_MS
     assert journal == ("wal" if wal_is_safe() else "delete")
 
