@@ -4,6 +4,7 @@ python -m tests.steps kill                          every step of every command
 python -m tests.steps kill --scene relay --every 5  each fifth step of one
 python -m tests.steps fail                          calls that fail: a broken disk, a full one
 python -m tests.steps freeze                        frozen past every lease, while rivals work
+python -m tests.steps cut --images 250              power cuts: so many images of each history
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.steps.points import ERRORS, KILLS, STOPS, Mode
+from tests.steps.power import HISTORIES, PowerCuts
 from tests.steps.preload import built, room
 from tests.steps.processes import Warm, warm
 from tests.steps.scenes import SCENES
@@ -34,9 +36,11 @@ def main(arguments: Sequence[str]) -> int:
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(prog="python -m tests.steps", description="Stop at each step.")
-    parser.add_argument("what", choices=WHAT)
+    parser.add_argument("what", choices=[*WHAT, "cut"])
     parser.add_argument("--scene", action="append", choices=SCENES, metavar="NAME")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each N-th step")
+    parser.add_argument("--images", type=int, default=250, metavar="N", help="of each history")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the power cuts")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="points at once")
     return parser.parse_args(arguments)
 
@@ -44,7 +48,8 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
 async def shown(forge: Warm, options: argparse.Namespace) -> int:
     """Print what comes of each command and mode, and the sum; return 1 if anything was broken."""
     began, points, broken = time.monotonic(), 0, 0
-    async for outcome in swept(forge, options):
+    outcomes = cut(forge, options) if options.what == "cut" else swept(forge, options)
+    async for outcome in outcomes:
         say(str(outcome))
         for each in outcome.broken:
             say(f"    {each}")
@@ -63,6 +68,16 @@ async def swept(forge: Warm, options: argparse.Namespace) -> AsyncIterator[Outco
                 await sweep.prepare()
                 for mode in WHAT[options.what]:
                     yield await sweep.run(mode, every=options.every, jobs=options.jobs)
+
+
+async def cut(forge: Warm, options: argparse.Namespace) -> AsyncIterator[Outcome]:
+    """Yield what comes of the power cuts in each history."""
+    for name in HISTORIES:
+        for journal in JOURNALS:
+            with room() as folder:
+                cuts = PowerCuts(forge, folder, name, journal)
+                await cuts.record()
+                yield await cuts.run(options.images, seed=options.seed, jobs=options.jobs)
 
 
 def say(line: str) -> None:

@@ -73,7 +73,7 @@ async def before_tick(stage: Stage) -> None:
 
 async def before_refresh(stage: Stage) -> None:
     await stage.done("migrate")
-    stage.add(*EXPIRING, expires=True)
+    stage.add(*EXPIRING)
 
 
 async def before_relay(stage: Stage) -> None:

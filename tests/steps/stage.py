@@ -92,16 +92,17 @@ class Stage:
         await self.run(*arguments, told={**told, "STEPS_JOURNAL": str(self.journal)})
         return read_journal(self.journal)
 
-    def add(self, *connection_ids: str, expires: bool = False) -> None:
-        """Add connections with tokens, which last or have to be refreshed at once.
-
-        An id begins with its platform and a hyphen, or it is one of google's.
-        """
+    def add(self, *connection_ids: str) -> None:
+        """Add connections: an id that begins with its platform and a hyphen is to be refreshed."""
         with self.program.tables() as tables:
             for connection_id in connection_ids:
-                platform = connection_id.partition("-")[0] if "-" in connection_id else "google"
-                expiry = SOON if expires else None
-                connect(tables, connection_id, platform=platform, expires_at=expiry)
+                platform, expires, _ = connection_id.rpartition("-")
+                connect(
+                    tables,
+                    connection_id,
+                    platform=platform or "google",
+                    expires_at=SOON if expires else None,
+                )
 
 
 @asynccontextmanager

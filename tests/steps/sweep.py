@@ -32,7 +32,7 @@ class Outcome:
     """What came of one mode over the steps of one command."""
 
     name: str
-    mode: Mode
+    mode: Mode | Literal["cut"]
     points: int = 0
     lost: int = 0  # Rotated tokens that died with an answer that nobody got.
     broken: list[str] = field(default_factory=list[str])
