@@ -1,7 +1,7 @@
 """What is told to people, once: alerts that begin or end to fire, and grants that died.
 
 What was told is kept between processes, and only after it was. So it may be told twice if a process
-dies in between, and it is never left out.
+dies in between, or is not answered in time, and it is never left out.
 """
 
 from collections.abc import Collection, Sequence

@@ -162,6 +162,12 @@ def test_prometheus_has_nothing_to_say_against_the_metrics() -> None:
     assert promtool("check", "metrics", stdin=exposition(facts)) == ""
 
 
+def test_guide_names_every_metric_and_no_other() -> None:
+    guide = (ROOT / "docs/watch.md").read_text(encoding="utf-8")
+
+    assert set(re.findall(r"`(clearlift_\w+)", guide)) == PRINTED
+
+
 def test_dashboard_asks_only_for_what_is_printed_and_prometheus_takes_every_question(
     tmp_path: Path,
 ) -> None:
