@@ -1,5 +1,6 @@
 """What an examination finds: each illness, by the name that scripts know, with its remedy."""
 
+import sys
 from base64 import b64encode
 from collections.abc import Mapping
 from hashlib import sha256
@@ -9,6 +10,8 @@ import pytest
 
 from clearlift_adapters import published
 from clearlift_adapters.cipher import FieldCipher
+from clearlift_adapters.cli.options import Flags
+from clearlift_adapters.cli.starting import refuse_unsafe
 from clearlift_engine.policy import HOUR_MS, iso
 from tests.doctor.conftest import Patient
 from tests.given import NOW_MS
@@ -195,3 +198,19 @@ def test_nothing_crosses_the_network_unasked(patient: Patient) -> None:
     for found in (remote, queue):
         assert found["remote"].remedy == "clearlift-cron doctor --online"
     assert "database_file" in queue
+
+
+def test_a_start_looks_at_its_surroundings_without_loading_anything(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = patient.folder / "secret"
+    secret.write_text(KEY)
+    flags = Flags({"ENCRYPTION_KEY_FILE": str(secret), "CLEARLIFT_NOW": LATER})
+    flags.verbosity = -1
+    assert flags.settings.encryption_key is not None
+    loaded = set(sys.modules)
+    monkeypatch.setattr("builtins.open", None)
+
+    refuse_unsafe(flags)
+
+    assert set(sys.modules) == loaded

@@ -1,15 +1,15 @@
 """A process that stands still with everything at hand, and the whole of its memory, as a core dump.
 
-The kernel writes it where it is told to write a file; elsewhere gdb's gcore does.
+The kernel writes it where it is told to write a file; elsewhere the same memory is read from /proc.
 """
 
 import mmap
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -43,7 +43,7 @@ def dumped(arguments: list[str], folder: Path, work: str, environment: Mapping[s
     """Run a command until `work`, MODULE.FUNCTION of the engine, is done; return its memory.
 
     Raises:
-        NoDumpError: neither the kernel nor gdb makes one.
+        NoDumpError: neither the kernel writes one nor lets us read the memory.
     """
     module, _, function = work.partition(".")
     hook = folder / f"hook of {work}"
@@ -58,7 +58,8 @@ def dumped(arguments: list[str], folder: Path, work: str, environment: Mapping[s
     try:
         while not (folder / STOPPED).exists():
             assert process.poll() is None, "it ended before it stood still"
-        return _memory(process, folder)
+            time.sleep(0.01)
+        return _filled(_memory(process, folder))
     finally:
         process.kill()
         process.wait()
@@ -75,23 +76,27 @@ def _memory(process: "subprocess.Popen[bytes]", folder: Path) -> bytes:
             os.kill(process.pid, signal.SIGABRT)
             process.wait()
             [core] = folder.glob("core*")
-            return _content(core)
-    return _by_gdb(process.pid, folder)
+            memory = core.read_bytes()
+            core.unlink()
+            return memory
+    return _by_reading(process.pid)
 
 
-def _by_gdb(pid: int, folder: Path) -> bytes:
-    if shutil.which("gcore") is None:
-        raise NoDumpError("the kernel writes no core file here, and there is no gcore (of gdb)")
-    prefix = folder / "gcore"
-    done = subprocess.run(["gcore", "-o", prefix, str(pid)], capture_output=True, check=False)
-    if done.returncode != 0:
-        raise NoDumpError("gcore may not look into a process here")
-    return _content(Path(f"{prefix}.{pid}"))
+def _by_reading(pid: int) -> bytes:
+    """Return what the kernel would write: all that the process may write to itself."""
+    regions = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    private = [line.split(" ")[0].split("-") for line in regions if " rw-p " in line]
+    try:
+        with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+            return b"".join(
+                os.pread(memory.fileno(), int(end, 16) - int(begin, 16), int(begin, 16))
+                for begin, end in private
+            )
+    except OSError as exc:
+        raise NoDumpError(f"no core file is written here, and memory is closed: {exc}") from exc
 
 
-def _content(core: Path) -> bytes:
-    """Return a dump without the pages that hold nothing: a third of it."""
-    memory = core.read_bytes()
-    core.unlink()
+def _filled(memory: bytes) -> bytes:
+    """Return it without the pages that hold nothing: a third of them."""
     pages = (memory[at : at + mmap.PAGESIZE] for at in range(0, len(memory), mmap.PAGESIZE))
     return b"".join(page for page in pages if page.strip(b"\0"))
