@@ -18,6 +18,7 @@ _STREAM: Final = "s USING PRIMARY KEY (connection_id=?)"
 _VERSION: Final = "sqlite_autoindex_outbox_1 (connection_id=? AND version=?)"
 _SEALS: Final = "k USING PRIMARY KEY (connection_id=?)"
 _EVERYTHING: Final = "replay reads every row there is, once"
+_PAGES: Final = "a row for each ten thousand of what is counted"
 _PARTIAL: Final = "the index holds only what is looked for"
 
 
@@ -158,15 +159,26 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
         "remember_one": Expected((_VERSION,)),
     },
     "monitor.sql": {
-        "crowds": Expected((_STREAM,), {"platform_connections": "it counts all of them"}),
+        "crowds": Expected(
+            ("platform_connections USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)", _STREAM),
+            {"p": _PAGES},
+        ),
         "position_at": Expected(
             ("SEARCH outbox", "o USING INTEGER PRIMARY KEY (rowid=?)"),
             {"s": "two numbers, halved again and again", "search": "likewise"},
         ),
         "crowds_at": Expected(
-            (_CONNECTION_BY_ID, "outbox_1 (connection_id=?)"), {"s": "it counts all streams"}
+            (
+                "s USING PRIMARY KEY (connection_id>? AND connection_id<?)",
+                _CONNECTION_BY_ID,
+                "outbox_1 (connection_id=?)",
+            ),
+            {"p": _PAGES, "connection_state": "to the first page's end"},
         ),
-        "flows": Expected(("outbox USING INTEGER PRIMARY KEY (rowid>?)", "SEARCH outbox")),
+        "flows": Expected(
+            ("outbox USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)", "SEARCH outbox"),
+            {"p": _PAGES},
+        ),
         "audits": Expected(("runs_by_start (started_at>?)",)),
         "backlog": Expected(
             scans={
@@ -198,7 +210,7 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
         "jobs": Expected(("j USING INDEX sqlite_autoindex_sync_jobs_1 (id=?)", _CONNECTION_BY_ID)),
         "jobs_by_status": Expected(
             ("sync_jobs USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",),
-            {"p": "a row for each ten thousand jobs"},
+            {"p": _PAGES},
         ),
         "failures": Expected(
             (

@@ -1,27 +1,52 @@
 -- What status, metrics and reports read; see engine/clearlift_engine/overview.py. Times are ms.
--- Each of these looks at every connection once at the most, and never at the whole log.
+-- Each of these looks at every connection once at the most, and never at the whole log. SQLite sorts what
+-- it groups, and may do so in memory: where that is much, it is grouped ten thousand rows at a time.
 
 -- name: crowds
+WITH RECURSIVE pages(low) AS (
+  SELECT min(rowid) FROM platform_connections
+  UNION ALL
+  SELECT (SELECT min(rowid) FROM platform_connections WHERE rowid >= p.low + 10000)
+  FROM pages AS p
+  WHERE p.low IS NOT NULL
+)
 SELECT
-  substr(CAST(c.platform AS TEXT), 1, 64) AS platform,
-  s.state,
-  c.is_active = 1 AS active,
-  s.state = 'failed' AND s.retry_at IS NULL AS needs_reconnect,
-  count(*) AS connections,
-  sum(c.expires_at IS NOT NULL AND c.expires_ms < :now_ms) AS expired,
-  sum(c.expires_ms >= :now_ms AND c.expires_ms < :expires_before_ms) AS expiring,
-  sum(
-    c.sync_status = 'syncing'
-    AND max(coalesce(s.changed_at, 0), coalesce(c.synced_ms, 0)) <= :job_horizon_ms
-  ) AS stuck
-FROM (
-  SELECT
-    id, platform, is_active, sync_status, expires_at,
-    coalesce(unixepoch(iif(expires_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', expires_at, NULL)), 0) * 1000 AS expires_ms,
-    unixepoch(iif(last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', last_synced_at, NULL)) * 1000 AS synced_ms
-  FROM platform_connections
-) AS c
-LEFT JOIN connection_state AS s ON s.connection_id = c.id
+  alike.value ->> 0 AS platform, alike.value ->> 1 AS state, alike.value ->> 2 AS active,
+  alike.value ->> 3 AS needs_reconnect, sum(alike.value ->> 4) AS connections,
+  sum(alike.value ->> 5) AS expired, sum(alike.value ->> 6) AS expiring,
+  sum(alike.value ->> 7) AS stuck
+FROM pages AS p
+CROSS JOIN json_each(
+  (
+    SELECT json_group_array(
+      json_array(platform, state, active, needs_reconnect, connections, expired, expiring, stuck)
+    )
+    FROM (
+      SELECT
+        substr(CAST(c.platform AS TEXT), 1, 64) AS platform,
+        s.state,
+        c.is_active = 1 AS active,
+        s.state = 'failed' AND s.retry_at IS NULL AS needs_reconnect,
+        count(*) AS connections,
+        sum(c.expires_at IS NOT NULL AND c.expires_ms < :now_ms) AS expired,
+        sum(c.expires_ms >= :now_ms AND c.expires_ms < :expires_before_ms) AS expiring,
+        sum(
+          c.sync_status = 'syncing'
+          AND max(coalesce(s.changed_at, 0), coalesce(c.synced_ms, 0)) <= :job_horizon_ms
+        ) AS stuck
+      FROM (
+        SELECT
+          id, platform, is_active, sync_status, expires_at,
+          coalesce(unixepoch(iif(expires_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', expires_at, NULL)), 0) * 1000 AS expires_ms,
+          unixepoch(iif(last_synced_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', last_synced_at, NULL)) * 1000 AS synced_ms
+        FROM platform_connections
+        WHERE rowid >= p.low AND rowid < p.low + 10000
+      ) AS c
+      LEFT JOIN connection_state AS s ON s.connection_id = c.id
+      GROUP BY 1, 2, 3, 4
+    )
+  )
+) AS alike
 GROUP BY 1, 2, 3, 4
 ORDER BY 1, 2, 3, 4;
 
@@ -42,27 +67,69 @@ SELECT low AS position FROM search WHERE low = high;
 
 -- name: crowds_at
 -- A stream that has not moved since is where its projection is; of another, its row of then is looked up.
-SELECT
-  substr(CAST(coalesce(c.platform, '') AS TEXT), 1, 64) AS platform,
-  iif(
-    s.position <= :position, s.state,
+-- Each page ends before the next begins, the last one at the first blob, which is behind all texts.
+WITH RECURSIVE pages(low, high) AS (
+  SELECT '', (SELECT connection_id FROM connection_state ORDER BY connection_id LIMIT 1 OFFSET 10000)
+  UNION ALL
+  SELECT
+    p.high,
     (
-      SELECT o.target FROM outbox AS o
-      WHERE o.connection_id = s.connection_id AND o.position <= :position
-      ORDER BY o.version DESC LIMIT 1
+      SELECT connection_id FROM connection_state WHERE connection_id >= p.high
+      ORDER BY connection_id LIMIT 1 OFFSET 10000
     )
-  ) AS state,
-  count(*) AS connections
-FROM connection_state AS s
-LEFT JOIN platform_connections AS c ON c.id = s.connection_id
+  FROM pages AS p
+  WHERE p.high IS NOT NULL
+)
+SELECT
+  alike.value ->> 0 AS platform, alike.value ->> 1 AS state, sum(alike.value ->> 2) AS connections
+FROM pages AS p
+CROSS JOIN json_each(
+  (
+    SELECT json_group_array(json_array(platform, state, connections))
+    FROM (
+      SELECT
+        substr(CAST(coalesce(c.platform, '') AS TEXT), 1, 64) AS platform,
+        iif(
+          s.position <= :position, s.state,
+          (
+            SELECT o.target FROM outbox AS o
+            WHERE o.connection_id = s.connection_id AND o.position <= :position
+            ORDER BY o.version DESC LIMIT 1
+          )
+        ) AS state,
+        count(*) AS connections
+      FROM connection_state AS s
+      LEFT JOIN platform_connections AS c ON c.id = s.connection_id
+      WHERE s.connection_id >= p.low AND s.connection_id < coalesce(p.high, x'')
+      GROUP BY 1, 2
+    )
+  )
+) AS alike
 GROUP BY 1, 2
 ORDER BY 1, 2;
 
 -- name: flows
 -- Of the log's end only, by position: a day of a large installation, not its years.
-SELECT source, transition, target, count(*) AS events, min(occurred_at) AS first_at
-FROM outbox
-WHERE position > max(:after, (SELECT max(position) FROM outbox) - :limit)
+WITH RECURSIVE pages(low) AS (
+  SELECT max(:after, (SELECT max(position) FROM outbox) - :limit)
+  UNION ALL
+  SELECT p.low + 10000 FROM pages AS p WHERE p.low + 10000 < (SELECT max(position) FROM outbox)
+)
+SELECT
+  alike.value ->> 0 AS source, alike.value ->> 1 AS transition, alike.value ->> 2 AS target,
+  sum(alike.value ->> 3) AS events, min(alike.value ->> 4) AS first_at
+FROM pages AS p
+CROSS JOIN json_each(
+  (
+    SELECT json_group_array(json_array(source, transition, target, events, first_at))
+    FROM (
+      SELECT source, transition, target, count(*) AS events, min(occurred_at) AS first_at
+      FROM outbox
+      WHERE position > p.low AND position <= p.low + 10000
+      GROUP BY 1, 2, 3
+    )
+  )
+) AS alike
 GROUP BY 1, 2, 3
 ORDER BY 1, 2, 3;
 
