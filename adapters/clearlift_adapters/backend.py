@@ -1,7 +1,8 @@
 """Opens what the settings name: a database with everything in it, and a queue.
 
 A new kind of database or queue is one more branch here and a folder or file of its own. What goes
-over HTTP is imported only where a URL asks for it.
+over HTTP is imported only where a URL asks for it, and what only some commands ask for when they
+do: cron pays for each import every few minutes.
 """
 
 import re
@@ -16,27 +17,18 @@ from clearlift_adapters.ids import new_id
 from clearlift_adapters.oauth.wire import Endpoint
 from clearlift_adapters.queues.inbox import Inbox
 from clearlift_adapters.queues.sqlite import SqliteQueue
-from clearlift_adapters.stores.archive import SqliteArchive
-from clearlift_adapters.stores.connections import SqliteConnections
 from clearlift_adapters.stores.database import Mode, SqliteDatabase
-from clearlift_adapters.stores.keyring import SqliteKeyring
-from clearlift_adapters.stores.monitor import SqlMonitor
-from clearlift_adapters.stores.notices import SqlNotices
 from clearlift_adapters.stores.operation import (
     SqliteJournal,
     SqliteLeases,
     SqliteSurvey,
     SqliteVault,
 )
-from clearlift_adapters.stores.questions import SqlQuestions
 from clearlift_adapters.stores.sql import Database
 from clearlift_adapters.stores.sqlite import SqliteStore
 from clearlift_engine.errors import ConfigurationError
 from clearlift_engine.events import Level
-from clearlift_engine.notices import Notices
-from clearlift_engine.overview import Monitor
 from clearlift_engine.ports import (
-    Archive,
     Clock,
     Depth,
     Journal,
@@ -49,10 +41,15 @@ from clearlift_engine.ports import (
     Survey,
     Vault,
 )
-from clearlift_engine.questions import Questions
 
-if TYPE_CHECKING:  # It loads httpx.
+if TYPE_CHECKING:
     from clearlift_adapters.cloudflare.api import CloudflareApi
+    from clearlift_adapters.stores.connections import SqliteConnections
+    from clearlift_adapters.stores.keyring import SqliteKeyring
+    from clearlift_engine.notices import Notices
+    from clearlift_engine.overview import Monitor
+    from clearlift_engine.ports import Archive
+    from clearlift_engine.questions import Questions
 
 REMOTE_GATHER_MS: Final = 1_000
 REMOTE_CLAIMS_MAX: Final = 100
@@ -83,13 +80,53 @@ class Backend:
     vault: Vault
     journal: Journal
     leases: Leases
-    archive: Archive
-    monitor: Monitor
-    questions: Questions
-    notices: Notices
-    connections: SqliteConnections
-    keyring: SqliteKeyring
     queue: Queue
+
+    @property
+    def archive(self) -> "Archive":
+        """Return the log and what it explains, as `replay` reads them."""
+        if isinstance(self.db, SqliteDatabase):
+            from clearlift_adapters.stores.archive import SqliteArchive  # noqa: PLC0415  see above
+
+            return SqliteArchive(self.db)
+        from clearlift_adapters.stores.paged import PagedArchive  # noqa: PLC0415  see above
+
+        return PagedArchive(self.db)
+
+    @property
+    def monitor(self) -> "Monitor":
+        """Return the facts of the whole, for operators."""
+        from clearlift_adapters.stores.monitor import SqlMonitor  # noqa: PLC0415  see above
+
+        return SqlMonitor(self.db)
+
+    @property
+    def questions(self) -> "Questions":
+        """Return the answers to operators' questions."""
+        from clearlift_adapters.stores.questions import SqlQuestions  # noqa: PLC0415  see above
+
+        return SqlQuestions(self.db)
+
+    @property
+    def notices(self) -> "Notices":
+        """Return what was told already."""
+        from clearlift_adapters.stores.notices import SqlNotices  # noqa: PLC0415  see above
+
+        return SqlNotices(self.db)
+
+    @property
+    def connections(self) -> "SqliteConnections":
+        """Return the rows of the API worker's connections, one by one."""
+        from clearlift_adapters.stores.connections import SqliteConnections  # noqa: PLC0415  see above
+
+        return SqliteConnections(self.db)
+
+    @property
+    def keyring(self) -> "SqliteKeyring":
+        """Return what is encrypted under which key."""
+        from clearlift_adapters.stores.keyring import SqliteKeyring  # noqa: PLC0415  see above
+
+        return SqliteKeyring(self.db)
 
     @property
     def gather_ms(self) -> int:
@@ -137,7 +174,7 @@ async def open_backend(
     async with AsyncExitStack() as stack:
         remote = _scheme(database) == "d1" or _scheme(queue or "") == "cloudflare"
         api = await _api(stack, cloudflare) if remote else None
-        db, archive = await _database(stack, database, mode, api)
+        db = await _database(stack, database, mode, api)
         yield Backend(
             db,
             SqliteStore(db),
@@ -145,28 +182,19 @@ async def open_backend(
             SqliteVault(db),
             SqliteJournal(db),
             SqliteLeases(db),
-            archive,
-            SqlMonitor(db),
-            SqlQuestions(db),
-            SqlNotices(db),
-            SqliteConnections(db),
-            SqliteKeyring(db),
             _queue(queue, database, db, api),
         )
 
 
 async def _database(
     stack: AsyncExitStack, url: str, mode: Mode, api: "CloudflareApi | None"
-) -> tuple[Database, Archive]:
+) -> Database:
     if _scheme(url) == "d1":
         from clearlift_adapters.stores.d1 import D1Database  # noqa: PLC0415  it loads httpx
-        from clearlift_adapters.stores.paged import PagedArchive  # noqa: PLC0415  goes with it
 
         assert api is not None
-        remote = D1Database(api, *_ids(url), mends=mode != "ro")
-        return remote, PagedArchive(remote)
-    file = await stack.enter_async_context(SqliteDatabase.open(sqlite_path(url), mode))
-    return file, SqliteArchive(file)
+        return D1Database(api, *_ids(url), mends=mode != "ro")
+    return await stack.enter_async_context(SqliteDatabase.open(sqlite_path(url), mode))
 
 
 def _queue(url: str | None, database: str, db: Database, api: "CloudflareApi | None") -> Queue:

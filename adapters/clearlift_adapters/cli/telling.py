@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from clearlift_adapters.cli import exits
 from clearlift_adapters.cli.options import Flags
-from clearlift_adapters.cli.overview import pulse
 from clearlift_adapters.cli.world import World
 from clearlift_adapters.ids import new_id
 from clearlift_adapters.logs import Log
@@ -71,6 +70,7 @@ class Telling:
         self._send(of_end(self._receivers, self.run_id, self.code, self.report))
 
     async def _tell_news(self, world: World) -> None:
+        from clearlift_adapters.cli.overview import pulse  # noqa: PLC0415  it loads alerts and cronsim
         from clearlift_adapters.telling.news import tell_news  # noqa: PLC0415  see above
         from clearlift_adapters.telling.posts import of_text  # noqa: PLC0415  see above
 

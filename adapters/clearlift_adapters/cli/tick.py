@@ -10,7 +10,6 @@ import msgspec
 from clearlift_adapters.cli import exits
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import Columns, counted, print_json, print_line
-from clearlift_adapters.cli.plan import plan, print_plan
 from clearlift_adapters.cli.relay import BATCH
 from clearlift_adapters.cli.runs import RunRow, recorded
 from clearlift_adapters.cli.starting import refuse_unsafe
@@ -160,6 +159,8 @@ def _print(outcome: TickOutcome, *, delivers: bool) -> None:
 
 
 async def _plan(flags: Flags, limit: int | None) -> int:
+    from clearlift_adapters.cli.plan import plan, print_plan  # noqa: PLC0415  cron never asks for it
+
     async with open_world(flags, "ro") as world:
         found = await plan(world, _settings(world, limit))
     print_plan(found, as_json=flags.json)

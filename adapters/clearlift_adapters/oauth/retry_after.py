@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Final, cast
 
 import msgspec
@@ -35,6 +34,8 @@ def retry_after_ms(headers: Mapping[str, str], now_ms: int) -> int | None:
 def _retry_after(text: str, now_ms: int) -> int | None:
     if re.fullmatch(r"\s*[0-9]{1,12}(\.[0-9]{1,12})?\s*", text):
         return int(float(text) * 1000)
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415  ten modules for a rare header
+
     try:
         date = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError, IndexError):

@@ -10,12 +10,12 @@ itself never executes such a text.
 
 import re
 from collections.abc import Mapping
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
-_HERE: Final = "clearlift_adapters.stores"
+_HERE: Final = Path(__file__).parent
 _BLOCK: Final = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", re.MULTILINE | re.DOTALL)
 _COMMENT: Final = re.compile(r"^\s*--.*\n", re.MULTILINE)
 _PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_]+)")
@@ -33,7 +33,7 @@ class Query(msgspec.Struct, frozen=True):
 
 def load(file: str) -> Mapping[str, str]:
     """Return the statements of a file beside this one, by name, parameters still named."""
-    text = files(_HERE).joinpath(file).read_text(encoding="utf-8")
+    text = (_HERE / file).read_text(encoding="utf-8")
     return {
         name: _COMMENT.sub("", body).strip().removesuffix(";")
         for name, body in _BLOCK.findall(text)
