@@ -26,8 +26,8 @@ def test_errors_and_with_strict_warnings_are_told_by_the_exit_code(program: Prog
 def test_people_get_the_worst_first_then_the_settings_then_a_summary(program: Program) -> None:
     lines = program.run("doctor", ENCRYPTION_KEY=KEY).out.splitlines()
 
-    assert lines[0] == "\tcheck\tfound\tdo"
-    assert lines[1].startswith("warning\tclock\tCLEARLIFT_NOW sets the clock")
+    assert lines[0].startswith("warning  clock: CLEARLIFT_NOW sets the clock")
+    assert lines[1] == "         do: unset CLEARLIFT_NOW"
     assert "ENCRYPTION_KEY\tset\tenvironment" in lines
     assert "CLEARLIFT_BATCH_SIZE\t500\tdefault" in lines
     assert lines[-1].startswith("0 errors, 3 warnings, ")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Final, cast
 
 import click
 import msgspec
@@ -12,6 +12,8 @@ from clearlift_adapters.cli.examination import examined
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import Columns, counted, print_json, print_line
 from clearlift_adapters.doctor.findings import RANKS, Finding, Severity
+
+WIDTH: Final = max(map(len, RANKS)) + 2
 
 
 class DoctorReport(msgspec.Struct, frozen=True):
@@ -54,8 +56,10 @@ def report_of(findings: Sequence[Finding]) -> DoctorReport:
 
 
 def _print(report: DoctorReport) -> None:
-    found = Columns("", "check", "found", "do")
-    found.write((each.severity, each.check, each.found, each.remedy) for each in report.findings)
+    for each in report.findings:
+        print_line(f"{each.severity:<{WIDTH}}{each.check}: {each.found}")
+        if each.remedy is not None:
+            print_line(f"{'':<{WIDTH}}do: {each.remedy}")
     settings = Columns("setting", "value", "from")
     for each in report.findings:
         if each.check == "configuration":

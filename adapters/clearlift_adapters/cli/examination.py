@@ -3,6 +3,7 @@
 What cannot be looked at is a finding too, and the rest goes on: this is for when nothing works.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Final
@@ -33,6 +34,8 @@ from clearlift_engine.ports import Queue
 
 _WRONG_SETTINGS_MAX: Final = 20
 _WAIT_MAX_MS: Final = HOUR_MS  # A message that waits longer than that is the consumer's finding.
+# A semicolon, or a colon that is in no brackets.
+_REMEDY_FOLLOWS: Final = re.compile(r"; |: (?![^(]*\))")
 
 Part = Callable[[], Awaitable[Iterable[Finding]]]
 
@@ -82,9 +85,9 @@ class Examination:
     def _broken(self, subject: str, why: str) -> None:
         """Add what is wrong; our messages end with what is to be done."""
         text = scrubbed(" ".join(why.split()))[:1000]
-        found, _, remedy = text.partition("; " if "; " in text else ": ")
+        found, *remedy = _REMEDY_FOLLOWS.split(text, maxsplit=1)
         self.findings.append(
-            Finding(subject, "error", subject, found, remedy=remedy or "see what was found")
+            Finding(subject, "error", subject, found, remedy=remedy[0] if remedy else "see there")
         )
 
     def _sound(self, flags: Flags) -> Flags | None:
@@ -131,7 +134,7 @@ class Examination:
             self.findings += database.durability(*await durability(db))
         names, lacking = migration_names(), await pending(db)
         self.findings += database.schema(names, lacking)
-        if len(lacking) == len(names):
+        if lacking:
             return
         await self._look("key", partial(self._key, world))
         await self._look("work", partial(self._work, world))
@@ -158,6 +161,7 @@ class Examination:
         claims = await checkup.claims()
         self._platforms = tokens.refreshable(seen.crowds)
         self.findings += [
+            *work.rescued(len(await world.rescue.kept())),
             *work.timestamps(await checkup.times()),
             *work.stuck(seen.crowds, settings.schedule.job_limit_ms),
             *work.ticks(seen),

@@ -14,7 +14,7 @@ def schema(names: Sequence[str], pending: Sequence[str]) -> Findings:
     values = {"migrations": len(names), "pending": list(pending)}
     if pending:
         found = f"{len(pending)} of {len(names)} migrations are not applied, first {pending[0]}"
-        remedy = "clearlift-cron migrate"
+        remedy = "clearlift-cron migrate, and then doctor again: it has looked no further"
         yield Finding("schema", "error", "d1_migrations", found, values, remedy)
     else:
         found = f"all {len(names)} migrations are applied"

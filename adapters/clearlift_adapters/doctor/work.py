@@ -139,6 +139,19 @@ def stuck(crowds: Sequence[Crowd], limit_ms: int) -> Findings:
     )
 
 
+def rescued(number: int) -> Findings:
+    """Yield whether tokens wait beside the database, which could not take them."""
+    if number:
+        yield Finding(
+            "rescued_tokens",
+            "warning",
+            "the folder of rescued tokens",
+            f"{number} answers of providers wait beside the database, which could not take them",
+            {"answers": number},
+            "clearlift-cron tick brings them home; do not delete them: they come only once",
+        )
+
+
 def timestamps(columns: Sequence[Times]) -> Findings:
     """Yield how the times in shared columns are written."""
     for column in columns:
