@@ -188,6 +188,13 @@ def test_a_consumer_is_told_what_the_example_says(capsys: Capture) -> None:
     assert {**database, "database_id": ""} == {**wanted, "database_id": ""}
 
 
+def test_a_schedule_stays_on_its_line(capsys: Capture) -> None:
+    made = printed(capsys, "cron", "--schedule", " */15 *\n*  * * ")
+
+    assert 'cron = "*/15 * * * *"\n' in made["clearlift.toml"]
+    assert "\n*/15 * * * *  clearlift  umask 077; " in made["clearlift"]
+
+
 def test_files_are_written_once_and_overwritten_only_by_force(
     tmp_path: Path, capsys: Capture
 ) -> None:

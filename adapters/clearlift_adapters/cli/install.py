@@ -36,12 +36,12 @@ _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 _IMAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9./:@_-]*")
 _FILE_URL: Final = re.compile(r"sqlite:////[A-Za-z0-9/._+-]+")
 _D1_URL: Final = re.compile(r"d1://[A-Za-z0-9_-]+/[A-Za-z0-9_-]+")
+_QUEUE_URL: Final = re.compile(r"cloudflare://[A-Za-z0-9_-]+/[A-Za-z0-9_-]+")
 _PRIVATE: Final = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # noqa: S108  only named
 _HELP: Final = {
     "database": "What to use there. Default: a file in /var/lib/clearlift; of k8s, D1.",
     "queue": "What to use there. Default: a table of that file; of k8s, Cloudflare Queues.",
 }
-_QUEUE_URL: Final = re.compile(r"cloudflare://[A-Za-z0-9_-]+/[A-Za-z0-9_-]+")
 
 
 class Target(Command):
@@ -88,6 +88,11 @@ def _matching(pattern: re.Pattern[str], wanted: str) -> Callable[[str], str]:
     return converted
 
 
+def _one_line(text: str) -> str:
+    """Return a text without what would end a line; what it means is found out where it is read."""
+    return " ".join(text.split())
+
+
 def _here(flags: Flags) -> str:
     """Return where this program is; where nobody else could run it, the usual place, and say so."""
     python = Path(sys.executable)
@@ -118,6 +123,7 @@ _OUT: Final[Sequence[_Decorator]] = (
 _TIMES: Final[Sequence[_Decorator]] = (
     click.option(
         "--schedule",
+        type=_one_line,
         default=Plan().schedule,
         show_default=True,
         metavar="CRON",
