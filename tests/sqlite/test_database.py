@@ -1,5 +1,6 @@
 """Opening a SQLite file: what is set, what is made, and what is said when it cannot be."""
 
+import gc
 import os
 import stat
 import subprocess
@@ -11,6 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from clearlift_adapters.backend import open_backend
+from clearlift_adapters.stores import database
 from clearlift_adapters.stores.database import BUSY_MS, Mode, SqliteDatabase
 from clearlift_adapters.stores.library import sqlite3, wal_is_safe
 from clearlift_adapters.stores.queries import Query
@@ -252,6 +254,27 @@ async def test_text_that_is_no_utf8_is_read_as_far_as_it_can_be(
     assert [row.account_name for row in rows] == ["A\ufffdB", "A\ufffdB"]
     assert shown is not None
     assert shown.account_name == "A\ufffdB"
+
+
+async def test_text_that_is_no_utf8_leaves_nothing_that_a_collector_could_take_apart_later(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_while_it_collects(raw: bytes) -> str:
+        gc.collect()
+        return raw.decode(errors="replace")
+
+    with closing(copy_of(empty_database, tmp_path / "c.db")) as raw:
+        seed = Seed(SqliteTables(raw))
+        for number in range(9):
+            seed.add_connection(f"c{number}")
+        raw.execute("UPDATE platform_connections SET scopes = CAST(x'ff' AS TEXT) WHERE id = 'c5'")
+    ask = Query("ask", "SELECT id, scopes FROM platform_connections WHERE id >= ?1")
+
+    async with SqliteDatabase.open(tmp_path / "c.db", "rw") as db:
+        monkeypatch.setattr(database, "_lenient", read_while_it_collects)
+        found = [await db.read(ask, after) for after in ("c0", "c1", "c0")]
+
+    assert [[len(row) for row in rows] for rows in found] == [[2] * 9, [2] * 8, [2] * 9]
 
 
 async def test_log_that_is_no_utf8_is_read_to_its_end_and_each_row_once(

@@ -24,7 +24,7 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeVar, cast
@@ -176,14 +176,14 @@ class SqliteDatabase:
     async def _fetch(self, sql: str, parameters: Sequence[Value]) -> list[Row]:
         with self._in_place():
             try:
-                return _rows(await self._db.execute_fetchall(sql, parameters))
+                return await self._in_one_hop(partial(_fetched, sql=sql, parameters=parameters))
             except sqlite3.OperationalError as exc:
                 if _NOT_UTF8 not in str(exc):
                     raise
             # Some other program stored bytes that are no UTF-8. Read what can be read.
             self._db.text_factory = _lenient
             try:
-                return _rows(await self._db.execute_fetchall(sql, parameters))
+                return await self._in_one_hop(partial(_fetched, sql=sql, parameters=parameters))
             finally:
                 self._db.text_factory = str
 
@@ -243,6 +243,16 @@ def _set_pragmas(db: "sqlite3.Connection") -> None:
             f"this SQLite stays at synchronous={synchronous}: a power cut would lose what was "
             "committed; install pysqlite3"
         )
+
+
+def _fetched(db: "sqlite3.Connection", sql: str, parameters: Sequence[Value]) -> list[Row]:
+    """Return all rows, or leave nothing of the attempt.
+
+    A cursor that failed would live on, in the traceback, until the collector takes it apart; and
+    that resets its statement, which by then answers the next who asked the same.
+    """
+    with closing(db.execute(sql, parameters)) as cursor:
+        return _rows(cursor.fetchall())
 
 
 def _transact(db: "sqlite3.Connection", steps: Sequence[Step]) -> list[int]:
