@@ -119,10 +119,22 @@ def test_what_demo_leaves_can_be_replayed(demo: Demo) -> None:
     assert (replayed["digest"], replayed["violations"]) == (reported["digest"], [])
 
 
-def test_demo_writes_one_file_and_only_its_owner_may_read_it(demo: Demo) -> None:
+def test_demo_writes_two_files_and_only_their_owner_may_read_them(demo: Demo) -> None:
+    page = demo.file.with_name("clearlift-report.html")
+
     assert list(demo.folder.iterdir()) == []
-    assert list(demo.file.parent.iterdir()) == [demo.file]
-    assert demo.file.stat().st_mode & 0o777 == 0o600
+    assert sorted(demo.file.parent.iterdir()) == [page, demo.file]
+    assert {file.stat().st_mode & 0o777 for file in (page, demo.file)} == {0o600}
+
+
+def test_demo_ends_with_a_page_of_its_day(demo: Demo) -> None:
+    text = Path(demo.report["page"]).read_text(encoding="utf-8")
+
+    assert "All is well" in text
+    assert "97 expected ticks 97 came" in text or "96 expected ticks 96 came" in text
+    assert f"{demo.report['replay']['events']:,} events read" in text
+    assert MARK not in text
+    assert not ENCRYPTED.search(text)
 
 
 def test_tokens_are_in_the_encrypted_columns_and_nowhere_else(demo: Demo) -> None:
@@ -179,6 +191,7 @@ def test_demo_will_not_overwrite_what_is_there(tmp_path: Path) -> None:
     assert ended.code == 2
     assert "exists already" in ended.err
     assert (tmp_path / "demo.db").read_text() == "mine"
+    assert [file.name for file in tmp_path.iterdir()] == ["demo.db"]
 
 
 def test_demo_says_that_it_cannot_write_where_it_should(tmp_path: Path) -> None:

@@ -12,19 +12,25 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 
+from clearlift_adapters.backend import Backend, open_backend
 from clearlift_adapters.cli import exits
 from clearlift_adapters.cli.options import Flags, SelfContained
 from clearlift_adapters.cli.output import print_json, print_line
+from clearlift_adapters.cli.report import facts_of, write
+from clearlift_adapters.clock import ShiftedClock
 from clearlift_adapters.demo.day import Hour, live
 from clearlift_adapters.demo.stage import url_of
 from clearlift_adapters.demo.story import FEWEST, TICK_MINUTES
-from clearlift_adapters.demo.summary import Condition, DemoReport, Summary, Totals, summarise
+from clearlift_adapters.demo.summary import PAGE, Condition, DemoReport, Summary, Totals, summarise
+from clearlift_adapters.logs import Log
+from clearlift_adapters.settings import Settings
 from clearlift_engine.errors import ConfigurationError
 from clearlift_engine.policy import iso
+from clearlift_engine.ports import Clock
 
 FILE: Final = "demo.db"
 MOST: Final = 5_000
@@ -48,7 +54,7 @@ _STYLES: Final = {"ok": "green", "NOT OK": "bold red", "failed": "red"}
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help=f"Leave the database there, as {FILE}; by default in a temporary directory.",
+    help=f"Leave {FILE} and {PAGE} there; by default in a temporary directory.",
 )
 @click.pass_obj
 def command(flags: Flags, *, connections: int, keep: Path | None) -> int:
@@ -56,7 +62,7 @@ def command(flags: Flags, *, connections: int, keep: Path | None) -> int:
 
     A day of ticks, relays and a consumer passes over some hundred connections in every condition,
     with providers on loopback that fail, throttle and rotate. The database that is left can be
-    looked at with the other commands.
+    looked at with the other commands, and a page beside it with a browser.
     """
     if flags.values or flags.config is not None:
         raise click.UsageError("demo makes a database of its own; --keep DIR says where")
@@ -78,7 +84,24 @@ def command(flags: Flags, *, connections: int, keep: Path | None) -> int:
 async def _demonstrate(flags: Flags, file: Path, connections: int) -> Summary:
     note = flags.log.note if flags.verbosity > 0 else _silence
     watch: Callable[[Hour], None] = _progress if sys.stderr.isatty() else _silence
-    return await summarise(file, await live(file, connections, note=note, on_hour=watch))
+    ledger = await live(file, connections, note=note, on_hour=watch)
+    summary = await summarise(file, ledger)
+    async with open_backend(url_of(file)) as backend:
+        settings, clock = Settings(), ShiftedClock(ledger.ends_at)
+        facts = await facts_of(_Afterwards(settings, flags.log, backend, clock))
+    from clearlift_adapters.web.page import report_page  # noqa: PLC0415  jinja2
+
+    write(file.with_name(PAGE), report_page(facts))
+    return summary
+
+
+class _Afterwards(NamedTuple):
+    """From where the report looks: the end of the day."""
+
+    settings: Settings
+    log: Log
+    backend: Backend
+    clock: Clock
 
 
 def _forget_the_network() -> None:
@@ -93,8 +116,9 @@ def _folder(keep: Path | None) -> Path:
         return Path(tempfile.mkdtemp(prefix="clearlift-demo-"))
     file = keep / FILE
     try:
-        if file.exists():
-            raise click.UsageError(f"{file} exists already; name another directory")
+        for taken in (file, keep / PAGE):
+            if taken.exists():
+                raise click.UsageError(f"{taken} exists already; name another directory")
         keep.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.touch(mode=0o600)
     except OSError as exc:
@@ -178,6 +202,8 @@ def _conclude(report: DemoReport) -> None:
         (),
         (("ok" if each.ok else "NOT OK", each.what, each.seen) for each in report.checks),
     )
+    print_line("")
+    print_line(f"The same in pictures: {report.page}")
     print_line("")
     print_line("Look at it yourself (the key to its tokens is gone)")
     database = shlex.quote(url_of(Path(report.database)))

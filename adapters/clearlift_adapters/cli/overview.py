@@ -1,21 +1,38 @@
 """Looks at everything once, for all commands that show or judge the worker's state."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from msgspec.structs import replace
 
-from clearlift_adapters.backend import NoQueue
+from clearlift_adapters.backend import Backend, NoQueue
 from clearlift_adapters.cli.schedule import expected, next_after
-from clearlift_adapters.cli.world import World
-from clearlift_adapters.logs import Severity
+from clearlift_adapters.logs import Log, Severity
+from clearlift_adapters.settings import Settings
 from clearlift_engine.alerts import LATE_MS
 from clearlift_engine.errors import ConfigurationError, UnavailableError
 from clearlift_engine.overview import RUNS_MAX, WORST_MAX, Backlog, Overview, RunFact
 from clearlift_engine.policy import DAY_MS
-from clearlift_engine.ports import Depth
+from clearlift_engine.ports import Clock, Depth
 
 
-async def look(world: World) -> Overview:
+class Viewpoint(Protocol):
+    """What it takes to look; a World is one."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def log(self) -> Log: ...
+
+    @property
+    def backend(self) -> Backend: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+
+async def look(world: Viewpoint) -> Overview:
     """Return the facts of this moment; a queue that does not answer is left out.
 
     Ticks are expected from the first one on: before that nobody had a schedule.
@@ -33,7 +50,7 @@ async def look(world: World) -> Overview:
     )
 
 
-async def pulse(world: World) -> Overview:
+async def pulse(world: Viewpoint) -> Overview:
     """Return the facts that alerts depend on, without connections: it is cheap, however many.
 
     Raises:
@@ -56,7 +73,7 @@ async def pulse(world: World) -> Overview:
     )
 
 
-async def look_back(world: World, at_ms: int) -> Overview:
+async def look_back(world: Viewpoint, at_ms: int) -> Overview:
     """Return what the log and the runs know of a moment in the past, by today's schedule.
 
     Of tokens, the queue, the providers and who failed most often they keep no history: those are
@@ -102,7 +119,7 @@ def _as_of(run: RunFact, at_ms: int) -> RunFact:
     return RunFact(run.id, run.command, run.started_at, finished_at=None, outcome=None)
 
 
-async def depth_of(world: World) -> Depth | None:
+async def depth_of(world: Viewpoint) -> Depth | None:
     """Return what the queue holds; None, and a line in the log, if it does not say."""
     try:
         return await world.backend.queue.depth()

@@ -12,7 +12,7 @@ import msgspec
 from clearlift_adapters.cli.connections import ConnectionView, viewed
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import print_bytes, print_json, print_line
-from clearlift_adapters.cli.overview import look
+from clearlift_adapters.cli.overview import Viewpoint, look
 from clearlift_adapters.cli.world import World, open_world
 from clearlift_adapters.stores.seals import SqliteSeals
 from clearlift_adapters.web.facts import AUDITED_DAYS, Facts, Life, Sealed, verdict
@@ -100,7 +100,7 @@ async def _made(flags: Flags, connection_id: str | None) -> tuple[str | None, tu
     return verdict(seen).words, fired, report_page(facts)
 
 
-async def facts_of(world: World) -> Facts:
+async def facts_of(world: Viewpoint) -> Facts:
     """Return what a report shows."""
     monitor, seen = world.backend.monitor, await look(world)
     flows = await monitor.flows(since_ms=seen.at - DAY_MS, limit=FLOW_ROWS_MAX)

@@ -12,13 +12,16 @@ from clearlift_adapters.demo.checks import Check, check_all, served_lately
 from clearlift_adapters.demo.day import Ledger
 from clearlift_adapters.demo.stage import SCHEDULE, url_of
 from clearlift_adapters.demo.story import INCIDENTS
+from clearlift_adapters.ids import new_id
 from clearlift_adapters.stores.queries import Query
 from clearlift_engine.policy import MINUTE_MS, Blocked, Clause, assess, iso
 from clearlift_engine.preview import REASONS
 from clearlift_engine.replay import ReplayReport, replay
 from clearlift_engine.timeline import TimelineLine, timeline
 
-_PAGE: Final = 500
+PAGE: Final = "clearlift-report.html"  # Beside the database.
+
+_AT_ONCE: Final = 500
 _EXAMPLE: Final = "example"  # The part whose life is told.
 
 _TOTALS: Final = Query(
@@ -92,6 +95,7 @@ class DemoReport(msgspec.Struct, frozen=True):
     """What `demo --json` prints."""
 
     database: str
+    page: str
     starts_at: str
     ends_at: str
     duration_ms: int
@@ -118,12 +122,13 @@ async def summarise(file: Path, ledger: Ledger) -> Summary:
     """Open the file anew, and read."""
     # Not "ro": who may not write leaves the files of the write-ahead log behind.
     async with open_backend(url_of(file)) as backend:
-        replayed = await replay(backend.archive)
+        replayed = await _audited(backend, ledger.ends_at)
         [(ticks, deferred)] = await backend.db.read(_RUNS)
         per_connection = await _per_connection(backend)
         example = ledger.api_worker.named(_EXAMPLE)[0].connection_id
         report = DemoReport(
             database=str(file),
+            page=str(file.with_name(PAGE)),
             starts_at=iso(ledger.starts_at),
             ends_at=iso(ledger.ends_at),
             duration_ms=ledger.duration_ms,
@@ -143,6 +148,17 @@ async def summarise(file: Path, ledger: Ledger) -> Summary:
         )
         [history] = [history async for history in backend.archive.histories([example])]
     return Summary(report, timeline(history))
+
+
+async def _audited(backend: Backend, now_ms: int) -> ReplayReport:
+    """Replay, and record it as the command does."""
+    replayed, run_id = await replay(backend.archive), new_id()
+    outcome = "violated" if replayed.violations else "done"
+    brief = {"events": replayed.events, "violations": len(replayed.violations)}
+    await backend.journal.begin(run_id, "replay", now_ms=now_ms)
+    report = msgspec.json.encode(brief)
+    await backend.journal.finish(run_id, now_ms=now_ms, outcome=outcome, report=report)
+    return replayed
 
 
 _PerConnection = Mapping[str, tuple[str, Totals]]  # By id: platform, and its own totals.
@@ -189,7 +205,7 @@ async def _clauses(backend: Backend, now_ms: int) -> Mapping[str, Clause | None]
     """Return why each connection would not be served now; None: it would."""
     found: dict[str, Clause | None] = {}
     after = 0
-    while refs := await backend.survey.refs(after=after, limit=_PAGE):
+    while refs := await backend.survey.refs(after=after, limit=_AT_ONCE):
         for conn in await backend.store.candidates(refs):
             said = assess(conn, now_ms, SCHEDULE)
             found[conn.connection_id] = said.clause if isinstance(said, Blocked) else None
