@@ -100,7 +100,7 @@ def test_strip_shows_what_became_of_each_expected_tick() -> None:
 
     assert [slot.kind for slot in shown.slots] == ["came", "missed", "trouble", "came", "awaited"]
     assert len({slot.height for slot in shown.slots}) == 4
-    assert shown.words.startswith("Of 5 expected ticks 4 came and 1 were missed; 1 did not end")
+    assert shown.words.startswith("Of 5 expected ticks 4 came; missed: 1; did not end well: 1.")
 
 
 def test_a_schedule_by_the_minute_still_fits_on_the_strip_and_hides_no_miss() -> None:

@@ -15,7 +15,7 @@ import msgspec
 from clearlift_engine.machine import NEW, NEXT_STATE, STATES
 from clearlift_engine.overview import Crowd, Flow
 
-WIDTH: Final = 490
+WIDTH: Final = 508
 HEIGHT: Final = 612
 BOX_WIDTH: Final = 116
 BOX_HEIGHT: Final = 48
@@ -32,15 +32,15 @@ _CENTRES: Final[Mapping[str, tuple[int, int]]] = {
 _ROUTES: Final[Mapping[tuple[str, str], tuple[str, tuple[int, int]]]] = {
     ("new", "due"):                ("M245 56 V120",                                    (255, 84)),
     ("due", "refreshing"):         ("M187 158 C130 170 86 210 80 270",                 (36, 176)),
-    ("refreshing", "due"):         ("M122 276 C128 225 160 195 202 179",               (152, 226)),
+    ("refreshing", "due"):         ("M122 276 C128 225 160 195 202 179",               (162, 228)),
     ("due", "job_created"):        ("M245 174 V420",                                   (255, 376)),
     ("due", "failed"):             ("M288 174 C320 200 350 225 366 270",               (255, 238)),
-    ("failed", "due"):             ("M410 276 C410 200 370 160 309 157",               (398, 192)),
+    ("failed", "due"):             ("M410 276 C410 200 370 160 309 157",               (404, 190)),
     ("refreshing", "failed"):      ("M154 300 H332",                                   (255, 319)),
     ("refreshing", "job_created"): ("M110 324 C120 390 150 430 181 443",               (36, 392)),
     ("job_created", "failed"):     ("M303 442 C350 430 385 390 392 330",               (386, 396)),
     ("job_created", "enqueued"):   ("M245 474 V544",                                   (255, 506)),
-    ("enqueued", "due"):           ("M303 574 H456 Q474 574 474 556 V156 Q474 138 456 138 H309",
+    ("enqueued", "due"):           ("M303 574 H474 Q492 574 492 556 V156 Q492 138 474 138 H309",
                                                                                        (330, 548)),
 }
 # fmt: on

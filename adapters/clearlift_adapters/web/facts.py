@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from clearlift_adapters.web.figures import counted
 from clearlift_engine.alerts import Alert, AlertName, alerts, firing, spoken
 from clearlift_engine.errors import UnreadableEventError
 from clearlift_engine.events import FailureClass, SyncFailed, decode
@@ -78,7 +79,8 @@ def verdict(seen: Overview) -> Verdict:
     if ticks:
         ago = spoken(max(seen.at - ticks[0].started_at, 0))
         outcome = (ticks[0].outcome or "not ended").replace("_", " ")
-        detail = f"The last tick began {ago} ago and made {ticks[0].jobs_created} jobs: {outcome}."
+        jobs = counted(ticks[0].jobs_created, "job")
+        detail = f"The last tick began {ago} ago and made {jobs}: {outcome}."
         if seen.next_tick_at is not None:
             detail += f" The next is expected at {iso(seen.next_tick_at)[11:16]} UTC."
     if fired:

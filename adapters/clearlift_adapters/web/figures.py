@@ -58,8 +58,8 @@ class Strip(msgspec.Struct, frozen=True):
             return "No tick was expected yet."
         came = self.expected - len(self.missed)
         return (
-            f"Of {self.expected} expected ticks {came} came and {len(self.missed)} were missed; "
-            f"{self.troubled} did not end well."
+            f"Of {counted(self.expected, 'expected tick')} {came} came; missed: "
+            f"{len(self.missed)}; did not end well: {self.troubled}."
         )
 
 
@@ -182,15 +182,15 @@ def throughput(found: Sequence[Hour]) -> Plot:
     jobs, failed = sum(hour.jobs for hour in found), sum(hour.failed for hour in found)
     best = max(found, key=lambda hour: hour.jobs)
     words = (
-        f"{jobs:,} jobs were created and {failed:,} connections failed in 24 hours; most jobs in "
-        f"the hour from {iso(best.begins_at)[11:16]} UTC: {best.jobs:,}."
+        f"{counted(jobs, 'job')} created and {counted(failed, 'failure')} in 24 hours; most jobs "
+        f"in the hour from {iso(best.begins_at)[11:16]} UTC: {best.jobs:,}."
     )
     xs = [
         Mark(round(LEFT + pitch * number, 1), iso(hour.begins_at)[11:16])
         for number, hour in enumerate(found)
-        if hour.begins_at // HOUR_MS % 6 == 0
+        if hour.begins_at // HOUR_MS % 6 == 0 and number < len(found) - 1  # It needs room.
     ]
-    ys = [Mark(round(BOTTOM - value * scale, 1), f"{value:,.0f}") for value in _steps(top)]
+    ys = [Mark(round(BOTTOM - value * scale, 1), f"{value:,.0f}") for value in _steps(top, 1)]
     return Plot(xs=xs, ys=ys, bars=bars, words=words)
 
 
@@ -222,16 +222,16 @@ def durations(seen: Overview) -> Plot:
     if ended:
         usual = median(took for _, took in ended)
         half, most = lasting(usual), lasting(longest)
-        words = f"{len(ended)} ticks: half took {half} or less, the longest {most}."
+        words = f"{counted(len(ended), 'tick')}: half took {half} or less, the longest {most}."
     begin = (first // HOUR_MS + 1) * HOUR_MS
     xs = [
         Mark(round(LEFT + (at - first) * across, 1), iso(at)[11:16])
-        for at in range(begin, seen.at + 1, HOUR_MS)
+        for at in range(begin, seen.at - HOUR_MS, HOUR_MS)
         if at // HOUR_MS % 6 == 0
     ]
     ys = [
         Mark(round(BOTTOM - value * (BOTTOM - TOP) / top, 1), lasting(value))
-        for value in _steps(top)
+        for value in _steps(top, 0)
     ]
     return Plot(xs=xs, ys=ys, dots=dots, words=words)
 
@@ -251,5 +251,10 @@ def _round_up(value: float) -> float:
     return next(size * step for step in (1, 2, 4, 5, 10) if size * step >= value)
 
 
-def _steps(top: float) -> Sequence[float]:
-    return [0, top / 2, top]
+def _steps(top: float, least: float) -> Sequence[float]:
+    return [0, top / 2, top] if top > least else [0, top]
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: 1 job, 2 jobs."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
