@@ -62,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     encryption_keys_previous: tuple[Secret, ...] = ()
     cloudflare_api_token: Secret | None = None
     audit_signing_key: Secret | None = None
+    serve_token: Secret | None = None  # Whoever asks a server that is bound elsewhere needs it.
     audit_public_key: str | None = None  # Several, with commas between, where keys were changed.
     cloudflare_api_base_url: str = DEFAULT_CLOUDFLARE
     sync_interval_s: int = HOUR_MS // 1000
@@ -81,7 +82,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def secrets(self) -> Collection[str]:
         """Return every secret in force, for what must never show one."""
         named = [self.encryption_key, *self.encryption_keys_previous, self.cloudflare_api_token]
-        named.append(self.audit_signing_key)
+        named += [self.audit_signing_key, self.serve_token]
         clients = [provider.client.client_secret for provider in self.providers.values()]
         texts = {secret.value for secret in named if secret} | {text for text in clients if text}
         return {*texts, *self.receivers.secrets}
@@ -119,6 +120,7 @@ def load_settings(
         encryption_keys_previous=_several(previous),
         cloudflare_api_token=sources.secret("CLOUDFLARE_API_TOKEN"),
         audit_signing_key=sources.secret("AUDIT_SIGNING_KEY"),
+        serve_token=sources.secret("CLEARLIFT_SERVE_TOKEN"),
         audit_public_key=sources.optional("AUDIT_PUBLIC_KEY"),
         cloudflare_api_base_url=sources.text("CLOUDFLARE_API_BASE_URL", DEFAULT_CLOUDFLARE),
         sync_interval_s=sources.whole(

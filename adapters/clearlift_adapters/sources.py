@@ -194,6 +194,7 @@ class Sources:
         if value:
             found = Found(value, "environment")
         elif path:
+            self._lent.add(f"{name}_FILE")
             found = Found(self._read(f"{name}_FILE", Path(path)), f"environment {name}_FILE")
         self.origins[name] = "default" if found is None else found.origin
         return found

@@ -41,6 +41,8 @@ _COMMANDS: Final = {
     "queue": "queue",
     "keys": "keys",
     "audit": "audit",
+    "serve": "serving",
+    "run": "serving",
     "demo": "demo",
     "install": "install",
     "completion": "completion",

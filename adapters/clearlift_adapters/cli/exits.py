@@ -5,7 +5,7 @@ those who ask with -vv. Both pass through the log, which takes out what looks li
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from traceback import format_exception
 from typing import Final, cast
 
@@ -45,6 +45,14 @@ def guarded(work: Callable[[], object], flags: Flags) -> int:
     except Exception as exc:  # noqa: BLE001  the end of the line: everything becomes a code here
         return _reported(exc, flags)
     return code if isinstance(code, int) else DONE
+
+
+async def survived(work: Callable[[], Awaitable[int]], flags: Flags) -> int:
+    """Do what a process does again and again; return its exit code, whatever it raised."""
+    try:
+        return await work()
+    except Exception as exc:  # noqa: BLE001  the next time it may go well
+        return _reported(exc, flags)
 
 
 def _expect_descriptors() -> None:

@@ -11,7 +11,7 @@ from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import print_json, print_line
 from clearlift_adapters.cli.runs import recorded
 from clearlift_adapters.cli.starting import refuse_unsafe
-from clearlift_adapters.cli.stopping import Stop, stop_on_signal
+from clearlift_adapters.cli.stopping import Stop, Stopping, stop_on_signal
 from clearlift_adapters.cli.world import open_world
 from clearlift_adapters.logs import Log
 from clearlift_engine.errors import ConfigurationError, UnavailableError
@@ -46,7 +46,7 @@ def command(flags: Flags, *, once: bool, interval_s: float, batch: int) -> None:
 
     It is silent while all goes well: -v says what it delivers.
     """
-    report = asyncio.run(_relay(flags, once=once, interval_s=interval_s, batch=batch))
+    report = asyncio.run(relayed(flags, once=once, interval_s=interval_s, batch=batch))
     if flags.json:
         print_json(report)
     else:
@@ -56,12 +56,20 @@ def command(flags: Flags, *, once: bool, interval_s: float, batch: int) -> None:
         )
 
 
-async def _relay(flags: Flags, *, once: bool, interval_s: float, batch: int) -> RelayReport:
+async def relayed(
+    flags: Flags,
+    *,
+    once: bool,
+    interval_s: float,
+    batch: int,
+    stopping: Stopping = stop_on_signal,
+) -> RelayReport:
+    """Deliver, with all that belongs to a run of the command."""
     refuse_unsafe(flags)
     async with open_world(flags, "rw") as world, recorded(world, "relay") as run:
         log = world.log
         until = "nothing waits" if once else "SIGTERM"
-        with stop_on_signal() as stop:
+        with stopping() as stop:
             log.note("info", "relaying", to=world.backend.queue.name, until=until)
 
             async def drained() -> RelayReport:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from clearlift_adapters.cli.connections import ConnectionView, viewed
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import print_bytes, print_json, print_line
 from clearlift_adapters.cli.overview import Viewpoint, look
+from clearlift_adapters.cli.timeline import pages
 from clearlift_adapters.cli.world import World, open_world
 from clearlift_adapters.stores.seals import SqliteSeals
 from clearlift_adapters.web.facts import AUDITED_DAYS, Facts, Life, Sealed, verdict
@@ -22,7 +24,7 @@ from clearlift_engine.overview import FLOW_ROWS_MAX
 from clearlift_engine.policy import DAY_MS
 from clearlift_engine.preview import REASONS
 from clearlift_engine.seals import Problem
-from clearlift_engine.timeline import timeline
+from clearlift_engine.timeline import TimelineLine, lines
 
 FILE: Final = Path("clearlift-report.html")
 LINES_MAX: Final = 500  # Of one connection's life: a page is to be read.
@@ -130,15 +132,17 @@ async def life_of(world: World, connection_id: str) -> Life:
         click.BadParameter: there is no such connection.
     """
     view = await viewed(world, connection_id)
-    histories = world.backend.archive.histories([connection_id])
-    lines = [line async for history in histories for line in timeline(history)]
+    newest, rows = deque[TimelineLine](maxlen=LINES_MAX), 0
+    async for page in pages(world.backend.questions, connection_id):
+        newest.extend(lines(page))
+        rows += len(page)
     return Life(
         at=world.clock.now(),
         connection_id=connection_id,
         fields=_fields(view),
-        waits_for=_waits_for(view),
-        lines=lines[-LINES_MAX:],
-        omitted=max(len(lines) - LINES_MAX, 0),
+        waits_for=waits_for(view),
+        lines=list(newest),
+        omitted=rows - len(newest),
     )
 
 
@@ -156,7 +160,8 @@ def _said(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _waits_for(view: ConnectionView) -> str | None:
+def waits_for(view: ConnectionView) -> str | None:
+    """Return why the next tick will leave a connection alone; None: it will not."""
     if view.blocked is None:
         return None
     until = view.blocked_until

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Final
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -29,11 +29,19 @@ class Stop:
         end = time.monotonic() + deadline_s
         return lambda: self.asked() or time.monotonic() >= end
 
+    async def until_asked(self) -> None:
+        """Return when it is asked for."""
+        await self._event.wait()
+
     async def wait(self, seconds: float) -> None:
         """Return when it is asked for, at the latest after `seconds`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._event.wait()
+
+
+# How a command learns that it should end: from signals, or from the process that it is a part of.
+Stopping = Callable[[], AbstractContextManager[Stop]]
 
 
 @contextmanager

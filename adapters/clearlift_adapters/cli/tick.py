@@ -13,7 +13,7 @@ from clearlift_adapters.cli.output import Columns, counted, print_json, print_li
 from clearlift_adapters.cli.relay import BATCH
 from clearlift_adapters.cli.runs import RunRow, recorded
 from clearlift_adapters.cli.starting import refuse_unsafe
-from clearlift_adapters.cli.stopping import Stop, stop_on_signal
+from clearlift_adapters.cli.stopping import Stop, Stopping, stop_on_signal
 from clearlift_adapters.cli.telling import told
 from clearlift_adapters.cli.tracing import Tracing, traced
 from clearlift_adapters.cli.world import World, open_world
@@ -52,7 +52,7 @@ def command(
         return asyncio.run(_plan(flags, limit))
     with traced(flags, "tick") as tracing:
         outcome = asyncio.run(
-            _tick(flags, tracing, delivers=delivers, limit=limit, deadline_s=deadline_s)
+            ticked(flags, tracing, delivers=delivers, limit=limit, deadline_s=deadline_s)
         )
         tracing.note(outcome, code_of(outcome, flags.settings))
     if flags.json:
@@ -62,18 +62,26 @@ def command(
     return code_of(outcome, flags.settings)
 
 
-async def _tick(
-    flags: Flags, tracing: Tracing, *, delivers: bool, limit: int | None, deadline_s: float
+async def ticked(
+    flags: Flags,
+    tracing: Tracing,
+    *,
+    delivers: bool,
+    limit: int | None,
+    deadline_s: float,
+    stopping: Stopping = stop_on_signal,
 ) -> TickOutcome:
+    """Make one pass, with all that belongs to a run of the command."""
     started = time.monotonic()
     async with told(flags) as telling:
         refuse_unsafe(flags)
         async with open_world(flags, "rw") as world:
             async with recorded(world, "tick", telling.run_id) as run:
                 until = started + deadline_s
-                outcome = await _pass(
-                    world, tracing, run, delivers=delivers, limit=limit, until=until
-                )
+                with stopping() as stop:
+                    outcome = await _pass(
+                        world, tracing, run, stop, delivers=delivers, limit=limit, until=until
+                    )
                 duration_ms = round((time.monotonic() - started) * 1000)
                 report = msgspec.structs.replace(outcome.report, duration_ms=duration_ms)
                 outcome = outcome._replace(report=report)
@@ -87,26 +95,26 @@ async def _pass(
     world: World,
     tracing: Tracing,
     run: RunRow,
+    stop: Stop,
     *,
     delivers: bool,
     limit: int | None,
     until: float,
 ) -> TickOutcome:
     left_s = until - time.monotonic()
-    with stop_on_signal() as stop:
-        outcome = await tick(
-            tracing.of_tick(world.tick_ports),
-            _settings(world, limit),
-            run_id=run.id,
-            now_ms=run.begun_at,
-            should_stop=stop.asked_by(left_s - min(RESERVE_S, left_s / 2)),
-            note=run.note,
-        )
-        if not delivers:
-            return outcome
-        delivered = await _deliver(world, tracing, run, stop, until - time.monotonic())
-        report = msgspec.structs.replace(outcome.report, delivered=delivered)
-        return outcome._replace(report=report)
+    outcome = await tick(
+        tracing.of_tick(world.tick_ports),
+        _settings(world, limit),
+        run_id=run.id,
+        now_ms=run.begun_at,
+        should_stop=stop.asked_by(left_s - min(RESERVE_S, left_s / 2)),
+        note=run.note,
+    )
+    if not delivers:
+        return outcome
+    delivered = await _deliver(world, tracing, run, stop, until - time.monotonic())
+    report = msgspec.structs.replace(outcome.report, delivered=delivered)
+    return outcome._replace(report=report)
 
 
 async def _deliver(world: World, tracing: Tracing, run: RunRow, stop: Stop, left_s: float) -> int:

@@ -71,7 +71,7 @@ async def tell(world: World, connection_id: str, *, as_json: bool) -> bool:
         told = True
         if as_json:
             for line in lines(page):
-                print_json(_event(connection_id, line))
+                print_json(event_view(connection_id, line))
         else:
             columns.write(
                 (
@@ -94,7 +94,8 @@ async def pages(questions: Questions, connection_id: str) -> AsyncIterator[Seque
         after = page[-1].version
 
 
-def _event(connection_id: str, line: TimelineLine) -> EventView:
+def event_view(connection_id: str, line: TimelineLine) -> EventView:
+    """Return a line as programs read it."""
     return EventView(
         connection_id,
         line.position,
