@@ -4,11 +4,12 @@ Requests wait for their answers one at a time; what the browser says in between 
 """
 
 import os
-import subprocess
+import signal
 import time
 from base64 import b64decode
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
+from fcntl import F_DUPFD_CLOEXEC, fcntl
 from pathlib import Path
 from select import select
 from typing import Any, Final, Literal
@@ -16,6 +17,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 PATIENCE_S: Final = 30.0
+LAST_WORDS_S: Final = 5.0
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS: Final = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -164,18 +166,20 @@ class Page:
 @contextmanager
 def chromium(program: str, profile: Path) -> Generator[Chromium]:
     """Start a browser with a profile of its own, and end it."""
-    to_child, sending = os.pipe()
-    receiving, from_child = os.pipe()
-    command = [program, *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
-    # The browser reads from 3 and writes to 4: a shell puts the two pipes there.
-    shell = ["/bin/sh", "-c", f'exec "$@" 3<&{to_child} 4>&{from_child}', "sh", *command]
-    process = subprocess.Popen(
-        shell,
-        pass_fds=(to_child, from_child),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "HOME": str(profile)},
+    ends = [*os.pipe(), *os.pipe()]
+    # Far from 3 and 4, from and to which the browser reads and writes.
+    to_child, sending, receiving, from_child = (fcntl(each, F_DUPFD_CLOEXEC, 10) for each in ends)
+    for each in ends:
+        os.close(each)
+    process = os.posix_spawn(
+        program,
+        [program, *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
+        {**os.environ, "HOME": str(profile)},
+        file_actions=[
+            *((os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)),
+            (os.POSIX_SPAWN_DUP2, to_child, 3),
+            (os.POSIX_SPAWN_DUP2, from_child, 4),
+        ],
     )
     os.close(to_child)
     os.close(from_child)
@@ -184,9 +188,18 @@ def chromium(program: str, profile: Path) -> Generator[Chromium]:
         yield browser
         with suppress(BrowserError, OSError):
             browser.ask("Browser.close")
-        process.wait(PATIENCE_S)
     finally:
-        process.kill()
-        process.wait()
+        _end(process)
         os.close(sending)
         os.close(receiving)
+
+
+def _end(process: int) -> None:
+    """Wait until the browser has ended, and help it if it takes too long."""
+    deadline = time.monotonic() + LAST_WORDS_S
+    while os.waitpid(process, os.WNOHANG) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            return
+        time.sleep(0.02)
