@@ -100,7 +100,7 @@ async def look_back(world: Viewpoint, at_ms: int) -> Overview:
     )
 
 
-async def _expected(world: World, runs: Sequence[RunFact], at_ms: int) -> Sequence[int]:
+async def _expected(world: Viewpoint, runs: Sequence[RunFact], at_ms: int) -> Sequence[int]:
     """Return when ticks were expected in the day before: from the first one that ever came on."""
     day_ago = at_ms - DAY_MS
     slots = expected(world.settings.cron, after_ms=day_ago, until_ms=at_ms)

@@ -8,6 +8,7 @@ import asyncio
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 from typing import Final
 
 import click
@@ -156,11 +157,8 @@ def bound(flags: Flags, host: str, port: int) -> Generator[socket.socket]:
     Raises:
         ConfigurationError: the address cannot be had, or there is no token and there must be.
     """
-    try:
-        import starlette  # noqa: F401, PLC0415  whether it is there
-        import uvicorn  # noqa: F401, PLC0415  whether it is there
-    except ImportError:
-        raise ConfigurationError(_NO_WEB) from None
+    if not all(map(find_spec, ("starlette", "uvicorn"))):
+        raise ConfigurationError(_NO_WEB)
     token = _token(flags)
     if token is None and not is_loopback(host):
         raise ConfigurationError(_OPEN_TO_ALL)
