@@ -19,6 +19,7 @@ from clearlift_adapters.cli.plan import PlanView
 from clearlift_adapters.cli.queue import DeliveryView, DepthView, StoredView
 from clearlift_adapters.cli.replay import ReplayView, StateView
 from clearlift_adapters.cli.report import ReportView
+from clearlift_adapters.cli.serving import AddressView
 from clearlift_adapters.cli.status import StatusView
 from clearlift_adapters.cli.timeline import EventView
 from clearlift_adapters.demo.summary import DemoReport
@@ -60,6 +61,8 @@ PRINTED: Final[Mapping[str, Printed]] = {
     "health": Printed([HealthReport]),
     "metrics": Printed([dict[str, Sequence[MetricView]]]),
     "report": Printed([ReportView]),
+    "serve": Printed([AddressView]),
+    "run": Printed([AddressView]),
     "connections list": Printed([ConnectionView], lines=True),
     "connections show": Printed([ConnectionView]),
     "pause": Printed([AnswerView]),

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Final
 
 import click
+import msgspec
 
 from clearlift_adapters.cli import exits, output
 from clearlift_adapters.cli.options import Command, Flags
@@ -36,6 +37,13 @@ _OPEN_TO_ALL: Final = (
     "whoever can reach this address could read customers' names: set CLEARLIFT_SERVE_TOKEN, or "
     "CLEARLIFT_SERVE_TOKEN_FILE, to a token (openssl rand -hex 32), or bind it to 127.0.0.1"
 )
+
+
+class AddressView(msgspec.Struct, frozen=True):
+    """What `serve --json` and `run --json` print when they listen."""
+
+    url: str
+
 
 _BINDING: Final = (
     click.option(
@@ -178,7 +186,7 @@ def bound(flags: Flags, host: str, port: int) -> Generator[socket.socket]:
         named = f"[{host}]" if ":" in host else host
         url = f"http://{named}:{listener.getsockname()[1]}/"
         if flags.json:
-            output.print_json({"url": url})
+            output.print_json(AddressView(url))
         else:
             output.print_line(f"serving at {url} until SIGTERM")
         output.flush()

@@ -37,7 +37,7 @@ DEADLINE_S: Final = 600.0  # Of a tick, as the command has it.
 _Kept = TypeVar("_Kept")
 
 
-class LifeView(msgspec.Struct, frozen=True):
+class LifeTwin(msgspec.Struct, frozen=True):
     """What `/connections/ID.json` answers."""
 
     connection: ConnectionView
@@ -127,7 +127,7 @@ class LiveViews:
         except click.BadParameter:
             return None
         timeline = [event_view(connection_id, line) for line in lines]
-        return msgspec.json.encode(LifeView(view, waits_for(view), timeline))
+        return msgspec.json.encode(LifeTwin(view, waits_for(view), timeline))
 
     async def unready(self) -> str | None:
         try:
