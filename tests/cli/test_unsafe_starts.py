@@ -5,7 +5,11 @@ from pathlib import Path
 import click
 import pytest
 
+from clearlift_adapters.cli import starting
 from clearlift_adapters.cli.arguments import refuse_secrets
+from clearlift_adapters.cli.options import Flags
+from clearlift_adapters.clock import FixedClock
+from clearlift_engine.errors import ConfigurationError
 from tests.cli.program import KEY, Program
 
 
@@ -41,12 +45,23 @@ def test_a_configuration_that_others_can_write_is_warned_of(program: Program) ->
 
 
 @pytest.mark.parametrize("command", ["tick", "relay --drain"])
-def test_a_clock_that_cannot_be_meant_stops_the_start(program: Program, command: str) -> None:
-    ended = program.run(*command.split(), CLEARLIFT_NOW="1970-01-01T00:05:00Z")
+def test_a_time_of_long_ago_is_warned_of_where_somebody_has_set_it(
+    program: Program, command: str
+) -> None:
+    ended = program.run(*command.split(), CLEARLIFT_NOW="1970-01-02T00:00:00Z")
 
-    assert ended.code == 4
-    assert "unset CLEARLIFT_NOW" in ended.said[0]
-    assert not program.rows("runs")
+    assert ended.code == 0
+    assert ended.said[0].startswith("CLEARLIFT_NOW says 1970-01-02T00:00:00.000Z, which is long")
+    assert '"do":"unset CLEARLIFT_NOW"' in ended.err
+
+
+def test_a_machine_that_does_not_know_the_time_does_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(starting, "SystemClock", lambda: FixedClock(0))
+
+    with pytest.raises(ConfigurationError, match="set the clock, and let NTP keep it"):
+        starting.refuse_unsafe(Flags({}))
 
 
 def test_a_disk_that_is_not_synced_stops_the_start(program: Program) -> None:

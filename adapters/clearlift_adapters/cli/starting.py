@@ -17,6 +17,6 @@ def refuse_unsafe(flags: Flags) -> None:
     for finding in looked_at(settings, now_ms, flags.environment):
         if finding.severity == "error":
             raise ConfigurationError(f"{finding.found}; {finding.remedy}")
-        # Whoever opens the clock says that it is set.
+        # Whoever opens the clock says that it is set, but not that it is set to long ago.
         if finding.severity == "warning" and finding.check != "clock":
             flags.log.note("warning", finding.found, do=finding.remedy)

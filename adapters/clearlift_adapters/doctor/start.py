@@ -31,8 +31,8 @@ def clock(now_ms: int, *, is_set: bool) -> Findings:
     if now_ms < YEAR_2025_MS:
         where = "CLEARLIFT_NOW" if is_set else "the clock of this machine"
         yield Finding(
-            "clock",
-            "error",
+            "clock_long_ago",
+            "warning" if is_set else "error",  # Who sets it may mean it: a test, a what-if.
             where,
             f"{where} says {iso(now_ms)}, which is long over: nothing would be due, and what is "
             "written to the log would be dated wrong for ever",
