@@ -1,16 +1,18 @@
 """dbos on PostgreSQL: workflows enqueued by a client, many in one transaction, by their own ids."""
 
+from functools import partial
+
 import sqlalchemy
 from dbos import DBOSClient, EnqueueOptions, run_dbos_database_migrations
 
 from tests.benchmarks.peers.jobs import asked, portions, tell, timed
-from tests.benchmarks.peers.servers import postgres
+from tests.benchmarks.peers.servers import postgres, postgres_cpu_s
 
 
-def main(url: str) -> None:
+def main(plain: str) -> None:
     """Hand the jobs over."""
     jobs, _ = asked()
-    url = url.replace("postgresql:", "postgresql+psycopg:")
+    url = plain.replace("postgresql:", "postgresql+psycopg:")
     run_dbos_database_migrations(system_database_url=url)
     client = DBOSClient(system_database_url=url)
     client.register_queue("sync-jobs")
@@ -25,7 +27,7 @@ def main(url: str) -> None:
                     )
                     client.enqueue_in_transaction(db, options, job)
 
-    watch = timed(hand_over)
+    watch = timed(hand_over, partial(postgres_cpu_s, plain))
     there = len(client.list_queued_workflows(load_input=False))
     client.destroy()
     engine.dispose()

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+from functools import partial
 
 import asyncpg
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.queries import Queries
 
 from tests.benchmarks.peers.jobs import Stopwatch, asked, portions, tell
-from tests.benchmarks.peers.servers import postgres
+from tests.benchmarks.peers.servers import postgres, postgres_cpu_s
 
 
 async def main(url: str) -> None:
@@ -17,7 +18,7 @@ async def main(url: str) -> None:
     db = await asyncpg.connect(url)
     queries = Queries(AsyncpgDriver(db))
     await queries.install()
-    with Stopwatch() as watch:
+    with Stopwatch(partial(postgres_cpu_s, url)) as watch:
         for some in portions(jobs):
             await queries.enqueue(
                 ["sync"] * len(some),

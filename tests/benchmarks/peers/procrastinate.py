@@ -1,11 +1,12 @@
 """procrastinate on PostgreSQL: jobs deferred in batches."""
 
 import asyncio
+from functools import partial
 
 from procrastinate import App, PsycopgConnector
 
 from tests.benchmarks.peers.jobs import Stopwatch, asked, portions, tell
-from tests.benchmarks.peers.servers import postgres
+from tests.benchmarks.peers.servers import postgres, postgres_cpu_s
 
 
 async def main(url: str) -> None:
@@ -19,7 +20,7 @@ async def main(url: str) -> None:
 
     async with app.open_async():
         await app.schema_manager.apply_schema_async()
-        with Stopwatch() as watch:
+        with Stopwatch(partial(postgres_cpu_s, url)) as watch:
             for some in portions(jobs):
                 await sync.batch_defer_async(*({"job": job} for job in some))
         there = len(list(await app.job_manager.list_jobs_async()))

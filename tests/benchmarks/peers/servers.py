@@ -31,9 +31,27 @@ def postgres() -> Generator[str]:
             db.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def postgres_cpu_s(url: str) -> float:
+    """Return the processor time of all backends that serve a database on this machine."""
+    import psycopg  # noqa: PLC0415  peers without PostgreSQL do without its driver
+
+    with psycopg.connect(url) as db:
+        found = db.execute(
+            "SELECT pid FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).fetchall()
+    return sum(cpu_s(pid) for (pid,) in found)
+
+
+def cpu_s(pid: int) -> float:
+    """Return the processor time of a process, user and system, in its kernel's hundredths."""
+    after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def redis_server(folder: Path) -> Generator[str]:
-    """Start a Redis that writes each command to disk before it answers; yield its socket."""
+def redis_server(folder: Path) -> Generator[tuple[str, int]]:
+    """Start a Redis that syncs each command before it answers; yield its socket and its id."""
     socket = folder / "redis.sock"
     command = ["redis-server", "--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
     command += ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
@@ -42,6 +60,6 @@ def redis_server(folder: Path) -> Generator[str]:
             give_up_at = time.monotonic() + STARTS_WITHIN_S
             while not socket.exists() and time.monotonic() < give_up_at:
                 time.sleep(0.05)
-            yield str(socket)
+            yield str(socket), server.pid
         finally:
             server.terminate()
