@@ -251,7 +251,7 @@ async def fail_refused(run: Run, steps: Iterable[Step], refused: Mapping[str, st
 
 def _refusal(step: Step, why: str, run: Run) -> Decision:
     reason = f"the database refuses it: {why}"
-    return cannot_be_served(step, reason, at_ms=run.now_ms, run_id=run.run_id)
+    return cannot_be_served(step, reason, at_ms=run.ports.clock.now(), run_id=run.run_id)
 
 
 def _ends(stream: Stream, claim: Stream | None, now_ms: int) -> bool:

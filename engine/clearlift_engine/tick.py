@@ -117,14 +117,15 @@ async def serve_batch(run: Run, refs: Sequence[int]) -> Sequence[Candidate]:
     """
     store = run.ports.store
     conns = {conn.connection_id: conn for conn in await store.candidates(refs)}
+    at_ms = run.ports.clock.now()  # Not when the tick began: it may have stood still since.
     decisions: list[Decision] = []
     expiring: list[Candidate] = []
     for conn in conns.values():
         run.warn_of_oddities(conn)
         due = assess(conn, run.now_ms, run.settings.schedule)
-        if isinstance(due, Blocked) or leased(conn.stream, run.ports.clock.now()):
+        if isinstance(due, Blocked) or leased(conn.stream, at_ms):
             continue
-        decision = decide(run, conn, due)
+        decision = decide(run, conn, due, at_ms)
         if decision is None:
             expiring.append(conn)
             continue
@@ -133,22 +134,22 @@ async def serve_batch(run: Run, refs: Sequence[int]) -> Sequence[Candidate]:
     if decisions:
         appended = await store.append([decision.commit for decision in decisions])
         run.settle(decisions, appended)
-        steps = [_reopened(run, conns[connection_id]) for connection_id in appended.refused]
+        steps = [_reopened(run, conns[each], at_ms) for each in appended.refused]
         await fail_refused(run, steps, appended.refused)
     return expiring
 
 
-def decide(run: Run, conn: Candidate, due: Due) -> Decision | None:
+def decide(run: Run, conn: Candidate, due: Due, at_ms: int) -> Decision | None:
     """Return what becomes of a due connection; None if its token has to be refreshed first."""
-    step = opened(conn, due, at_ms=run.now_ms, run_id=run.run_id)
+    step = opened(conn, due, at_ms=at_ms, run_id=run.run_id)
     provider = run.providers.get(conn.platform)
     if too_large(conn):
-        return cannot_be_served(step, TOO_LARGE, at_ms=run.now_ms, run_id=run.run_id)
+        return cannot_be_served(step, TOO_LARGE, at_ms=at_ms, run_id=run.run_id)
     if not needs_refresh(conn, provider, run.now_ms, run.settings.schedule):
         return job_created(
             step,
             now_ms=run.now_ms,
-            at_ms=run.now_ms,
+            at_ms=at_ms,
             run_id=run.run_id,
             job_id=run.ports.new_id(),
             schedule=run.settings.schedule,
@@ -159,12 +160,12 @@ def decide(run: Run, conn: Candidate, due: Due) -> Decision | None:
             "declare it in the configuration file"
         )
         return cannot_be_served(
-            step, reason, provider=conn.platform, at_ms=run.now_ms, run_id=run.run_id
+            step, reason, provider=conn.platform, at_ms=at_ms, run_id=run.run_id
         )
     return None
 
 
-def _reopened(run: Run, conn: Candidate) -> Step:
+def _reopened(run: Run, conn: Candidate, at_ms: int) -> Step:
     due = assess(conn, run.now_ms, run.settings.schedule)
     assert isinstance(due, Due)
-    return opened(conn, due, at_ms=run.now_ms, run_id=run.run_id)
+    return opened(conn, due, at_ms=at_ms, run_id=run.run_id)

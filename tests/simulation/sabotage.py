@@ -29,7 +29,7 @@ from clearlift_engine.ports import (
     Store,
 )
 from clearlift_engine.relay import RelayPorts
-from clearlift_engine.run import TickPorts
+from clearlift_engine.run import Run, TickPorts
 from clearlift_engine.stream import Stream
 from tests.simulation import history
 
@@ -186,6 +186,13 @@ def _ends_any(_: Real) -> Real:
     return ends
 
 
+def _dated_by_the_beginning(real: Real) -> Real:
+    def decide(run: Run, conn: object, due: object, _: int) -> object:
+        return real(run, conn, due, run.now_ms)
+
+    return decide
+
+
 def _says(answer: object) -> Callable[[Real], Real]:
     def make(_: Real) -> Real:
         async def said(*_args: object, **_kwargs: object) -> object:
@@ -252,6 +259,7 @@ BUGS: Final[Mapping[str, Sequence[Patch]]] = {
     "lease ignored": [
         Patch(module, "leased", _returns(answer=False)) for module in (policy, refresh, tick)
     ],
+    "dated by when the tick began": [Patch(tick, "decide", _dated_by_the_beginning)],
     "lease judged by when the tick began": [
         Patch(module, "leased", _returns(answer=False)) for module in (refresh, tick)
     ],

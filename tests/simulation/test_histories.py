@@ -25,11 +25,18 @@ def test_no_history_breaks_a_promise(number: int) -> None:
     assert not {seed: violations for seed, violations in broken.items() if violations}
 
 
-def test_worker_frozen_for_longer_than_any_lease_does_not_take_a_live_claim() -> None:
-    seed = 178  # A tick thaws after 70 minutes, and a rival has just claimed what it wants.
-
+@pytest.mark.parametrize(
+    ("seed", "bug"),
+    [
+        # A tick thaws after 70 minutes, and a rival has just claimed what it wants.
+        (178, "lease judged by when the tick began"),
+        # Another one ends a lease that has run out, and says that it did so an hour before.
+        (144_484, "dated by when the tick began"),
+    ],
+)
+def test_worker_frozen_for_longer_than_any_lease_knows_what_time_it_is(seed: int, bug: str) -> None:
     played = play(seed)
-    with planted("lease judged by when the tick began"):
+    with planted(bug):
         as_it_was = play(seed)
 
     assert not played.violations
