@@ -40,6 +40,10 @@ check: format-check lint types imports test
 @sabotage *args:
     python -m tests.sabotage "$@"
 
+# Prove at full length what the tests prove a slice of: hours; or some parts: `just proof storm`
+@proof *args:
+    python -m tests.proof "$@"
+
 # Measure speed as ratios: beside plain sqlite3, with --peers beside other queues; --plot FILE draws
 @bench *args:
     python -m tests.benchmarks "$@"

@@ -39,6 +39,11 @@ class Providers(Authority):
         }
         await answer_json(200, body)(visit)
 
+    @property
+    def url(self) -> str:
+        """Return where they are."""
+        return self.environment["GOOGLE_TOKEN_URL"].rpartition("/")[0]
+
     def newest(self, token: str) -> str:
         """Return what a refresh token has been replaced by, in the end."""
         while token in self.renewed:
