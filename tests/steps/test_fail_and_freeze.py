@@ -13,7 +13,7 @@ from tests.steps.processes import Warm
 from tests.steps.scenes import SCENES
 from tests.steps.sweep import JOURNALS, Journal, Sweep, broken
 
-FEW: Final = 29
+FEW: Final = 43
 
 
 @pytest.mark.parametrize("journal", JOURNALS)

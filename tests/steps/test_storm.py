@@ -1,11 +1,11 @@
-"""Ten seconds of storm; `python -m tests.steps storm --minutes 10` is the whole of it."""
+"""Some seconds of storm; `python -m tests.steps storm --minutes 10` is the whole of it."""
 
 from pathlib import Path
 
 from tests.steps.processes import Warm
 from tests.steps.storm import storm
 
-SECONDS = 10
+SECONDS = 6
 
 
 async def test_nothing_is_lost_or_done_twice_in_a_storm(forge: Warm, quick_path: Path) -> None:
