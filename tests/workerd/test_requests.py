@@ -149,6 +149,7 @@ async def test_5000_take_requests_in_proportion_and_one_more_for_each_100_messag
 
     routes = Counter(each.route for each in workerd.requests()[before:])
     assert (ticked.jobs_created, ticked.refreshed, relayed.delivered) == (5_000, 500, 5_000)
-    assert tick_requests <= 5 * 16
+    # Alone on a machine it is some 16 for each 500; on a busy one commits are further apart.
+    assert tick_requests <= 5 * 20
     assert routes["messages/batch"] == 5_000 // 100
-    assert routes["query"] <= 5 * 24
+    assert routes["query"] <= 5 * 28
