@@ -10,6 +10,7 @@ import click
 import pytest
 
 from clearlift_adapters.cli import cli
+from clearlift_adapters.settings import load_settings
 
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = [
@@ -59,3 +60,12 @@ def test_commands_are_ones_that_the_program_takes(page: Path) -> None:
             assert command is not None, words
             ctx, rest = click.Context(command, info_name=rest[0], parent=ctx), rest[1:]
         ctx.command.make_parser(ctx).parse_args(list(rest))
+
+
+def test_the_readme_has_every_setting_and_every_command() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    settings = {name for name in load_settings({}, {}).origins if not name.endswith("_TOKEN_URL")}
+
+    assert not [name for name in settings if f"`{name}`" not in text]
+    assert not [name for name in cli.list_commands(click.Context(cli)) if f"`{name}" not in text]
