@@ -76,7 +76,13 @@ def test_a_disk_that_is_not_synced_stops_the_start(program: Program) -> None:
     "argument",
     [
         *(f"--encryption-key={KEY}", "--encryption_key", "-google-client-secret", "--api-key"),
-        *("--access-token", "--refresh_token=x", "--password", "AUDIT_SIGNING_KEY=x"),
+        *(
+            "--access-token",
+            "--serve-token",
+            "--refresh_token=x",
+            "--password",
+            "AUDIT_SIGNING_KEY=x",
+        ),
         *("CLOUDFLARE_API_TOKEN=x", "ACME_CLIENT_SECRET=x"),
     ],
 )

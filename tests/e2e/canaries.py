@@ -20,6 +20,7 @@ OTHER_KEY: Final = b64encode(OTHER_KEY_BYTES).decode()
 PREVIOUS_KEY: Final = b64encode(PREVIOUS_KEY_BYTES).decode()
 SIGNING_KEY: Final = b64encode(SIGNING_KEY_BYTES).decode()
 API_TOKEN: Final = "canary+cloudflare/api-token="
+SERVE_TOKEN: Final = "canary+serve/token-of-enough-characters="
 
 CLIENT_SECRETS: Final[Mapping[str, str]] = {
     "GOOGLE_CLIENT_SECRET": "GOCSPX-canary+google/secret=",
@@ -39,6 +40,7 @@ SETTINGS: Final[Mapping[str, str]] = {
     "ENCRYPTION_KEY_PREVIOUS": PREVIOUS_KEY,
     "AUDIT_SIGNING_KEY": SIGNING_KEY,
     "CLOUDFLARE_API_TOKEN": API_TOKEN,
+    "CLEARLIFT_SERVE_TOKEN": SERVE_TOKEN,
     **CLIENT_SECRETS,
     **RECEIVERS,
 }

@@ -12,10 +12,10 @@ import click
 
 CHARS_MIN: Final = 12  # What is shorter may be in a sentence by chance.
 
-_SECRETS: Final = re.compile(r"(ENCRYPTION_KEY(_PREVIOUS)?|SIGNING_KEY|SECRET|API_TOKEN)$")
+_SECRETS: Final = re.compile(r"(ENCRYPTION_KEY(_PREVIOUS)?|SIGNING_KEY|SECRET|(API|SERVE)_TOKEN)$")
 _OPTION: Final = re.compile(
     r"--?(?P<name>[\w-]*(encryption[-_]?key|signing[-_]?key|secret|password|api[-_]?(key|token)"
-    r"|(access|refresh)[-_]?token)(?![-_]?(file|env))[\w-]*)(=|$)",
+    r"|(access|refresh|serve)[-_]?token)(?![-_]?(file|env))[\w-]*)(=|$)",
     re.IGNORECASE,
 )
 _ASSIGNED: Final = re.compile(r"(?P<name>[A-Z_]*(ENCRYPTION_KEY|SIGNING_KEY|SECRET|TOKEN)\w*)=.")
