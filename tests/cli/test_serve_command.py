@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
@@ -42,6 +43,19 @@ def test_a_tick_is_run_and_the_pages_show_it(serving: Server, program: Program) 
     assert (status["last_tick_outcome"], status["waiting_for_relay"]) == ("done", 1)
     assert [row["command"] for row in program.rows("runs")] == ["tick"]
     assert [row["id"] for row in program.rows("runs")] == [report["run_id"]]
+
+
+def test_no_two_ticks_of_one_process_overlap(serving: Server, program: Program) -> None:
+    tick = "/__scheduled?cron=*+*+*+*+*"
+    program.tamper("BEGIN IMMEDIATE")  # Whoever wants to write waits.
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(serving.get, tick) for _ in range(2)]
+        until(lambda: any(each.done() for each in asked))
+        program.tamper("COMMIT")
+        answers = [each.result() for each in asked]
+
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    assert [row["command"] for row in program.rows("runs")] == ["tick"]
 
 
 def test_a_connection_has_a_page_and_its_twin_whatever_its_id(serving: Server) -> None:
