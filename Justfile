@@ -44,6 +44,10 @@ check: format-check lint types imports test
 @proof *args:
     python -m tests.proof "$@"
 
+# Change the engine in one place at a time, and print what no unit test minds: some modules, or those named
+@mutate *args:
+    python -m tests.mutation "$@"
+
 # Measure speed as ratios: beside plain sqlite3, with --peers beside other queues; --plot FILE draws
 @bench *args:
     python -m tests.benchmarks "$@"

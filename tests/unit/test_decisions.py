@@ -20,7 +20,7 @@ from clearlift_engine.decisions import (
 )
 from clearlift_engine.events import Event, RefreshReleased, RefreshStarted, SyncFailed, decode
 from clearlift_engine.pacing import Rate
-from clearlift_engine.policy import MESSAGE_BYTES_MAX, MINUTE_MS, Candidate, Due
+from clearlift_engine.policy import HOUR_MS, MESSAGE_BYTES_MAX, MINUTE_MS, Candidate, Due
 from clearlift_engine.ports import Provider, Refused
 from clearlift_engine.stream import Draft, Stream
 from tests.given import DUE, ENQUEUED, NOW_MS, SCHEDULE, commit, created, failed, started
@@ -259,3 +259,15 @@ def test_deferred_connection_stays_as_it_stands() -> None:
 
     assert decision.commit.after.state == "due"
     assert (decision.commit.drafts, decision.commit.sync_error) == ((), None)
+
+
+def test_what_cannot_be_served_waits_as_long_as_what_has_failed_as_often() -> None:
+    failing = msgspec.structs.replace(
+        CLAIMED, stream=msgspec.structs.replace(CLAIMED.stream, failures=3)
+    )
+
+    decision = cannot_be_served(failing, "no such platform", at_ms=NOW_MS, run_id="run")
+
+    retry_at = decision.commit.after.retry_at
+    assert retry_at is not None
+    assert HOUR_MS <= retry_at - NOW_MS <= 2 * HOUR_MS
