@@ -112,7 +112,7 @@ async def freeze(place: Stage, scene: Scene, point: Point) -> list[str] | None:
         zombie.done(news.code)
         return None
     wrong: list[str] = []
-    rival = {**scene.environment, "STEPS_IMPATIENT": "1"}
+    rival = {**scene.environment, "STEPS_IMPATIENT": "1", "STEPS_PACE": PACE}
     for arguments in (scene.arguments, ("tick", "--relay", "--json")):
         done = await place.run(*arguments, now_ms=LATER_MS, told=rival)
         wrong += unlike(done, {0, 3, 4, 5})
