@@ -23,6 +23,10 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     "frozen": ("tests.steps", "freeze", "--jobs", JOBS),
     "power cuts": ("tests.steps", "cut", "--images", "500", "--jobs", JOBS),
     "storm": ("tests.steps", "storm", "--minutes", "10"),
+    "hostile": (
+        *("pytest", "-q", "tests/trouble", "tests/stateful", "tests/sabotage"),
+        "tests/providers/test_misbehaviour.py",
+    ),
     "d1": ("pytest", "-q", "tests/workerd"),
 }
 
