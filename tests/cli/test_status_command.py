@@ -45,7 +45,7 @@ def test_what_needs_attention_comes_with_the_next_command(program: Program) -> N
     program.seed.add_connection("c", platform="stripe")
     program.run("tick")
 
-    later = program.run("status", CLEARLIFT_NOW="2026-10-10T12:40:00Z")
+    later = program.run("status", CLEARLIFT_NOW="2026-10-10T12:40:59Z")
 
     assert "stuck_relay\t1 jobs wait for the relay, the oldest for 40 min\t" in later.out
     assert "clearlift-cron relay --drain -v" in later.out
