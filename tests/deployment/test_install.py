@@ -45,6 +45,7 @@ def manifests(text: str) -> dict[str, Manifest]:
         (),
         ("--relay", "tick", "--platform", "google", "--user", "root"),
         ("--schedule", "0 3 1,15 * MON", *D1),
+        ("--with", "seal", "--with", "metrics"),
     ],
 )
 def test_systemd_finds_nothing_wrong_with_its_units(
@@ -54,12 +55,13 @@ def test_systemd_finds_nothing_wrong_with_its_units(
 
     written = [Path(line) for line in capsys.readouterr().out.splitlines()]
     units = [path for path in written if path.suffix in {".service", ".timer"}]
-    assert len(units) == 3 - ("tick" in options)
+    assert len(units) == 3 - ("tick" in options) + 2 * options.count("--with")
     assert verified(units) == ""
 
 
 def test_services_can_do_little_but_their_work(tmp_path: Path) -> None:
-    run(["install", "systemd", "--program", PROGRAM, "--out", str(tmp_path)])
+    extras = ("--with", "seal", "--with", "metrics")
+    run(["install", "systemd", "--program", PROGRAM, "--out", str(tmp_path), *extras])
 
     for service in tmp_path.glob("*.service"):
         limit = f"--threshold={EXPOSURE_MAX}"
@@ -67,8 +69,9 @@ def test_services_can_do_little_but_their_work(tmp_path: Path) -> None:
         assert judged.returncode == 0, judged.stdout[-300:]
 
 
-def test_only_a_tick_gets_the_key_and_the_secrets_of_clients(capsys: Capture) -> None:
-    made = printed(capsys, "systemd", "--platform", "google", *D1)
+def test_each_service_gets_the_secrets_that_it_needs_and_no_other(capsys: Capture) -> None:
+    extras = ("--with", "seal", "--with", "metrics")
+    made = printed(capsys, "systemd", "--platform", "google", *D1, *extras)
 
     wanted = {
         name: re.findall(r"^LoadCredential=([\w-]+):", text, re.MULTILINE)
@@ -82,6 +85,8 @@ def test_only_a_tick_gets_the_key_and_the_secrets_of_clients(capsys: Capture) ->
             "cloudflare-api-token",
         ],
         "clearlift-relay.service": ["cloudflare-api-token"],
+        "clearlift-seal.service": ["audit-signing-key", "cloudflare-api-token"],
+        "clearlift-metrics.service": ["cloudflare-api-token"],
     }
 
 

@@ -13,8 +13,9 @@ PROGRAM: Final = "clearlift-cron"
 _BEGIN: Final = """\
 # Commands
 
-Written from the code by `just docs`; a test compares it. Every command also takes the options in
-the first section, before its name or after it.
+Written from the code by `just docs`; a test compares it. The options in the first section stand
+before a command's name or after it. `audit keygen`, `demo`, `install` and `completion` have
+settings of their own: they take `--json`, `--verbose` and `--quiet`, and what `--help` shows there.
 """
 
 

@@ -19,6 +19,7 @@ from clearlift_adapters.deployment.files import (
     CLOUDFLARE_QUEUE,
     D1,
     DATABASE,
+    Extra,
     File,
     Plan,
     Relay,
@@ -167,6 +168,15 @@ _PLACED: Final[Sequence[_Decorator]] = (
         help="Where clearlift-cron is. Default: this one, if it can be run there.",
     ),
 )
+_EXTRAS: Final[Sequence[_Decorator]] = (
+    click.option(
+        "--with",
+        "extras",
+        multiple=True,
+        type=click.Choice(get_args(Extra)),
+        help="Also units that seal the log each hour, or write metrics for node_exporter.",
+    ),
+)
 
 
 def _with(*options: Sequence[_Decorator]) -> _Decorator:
@@ -181,7 +191,7 @@ def _with(*options: Sequence[_Decorator]) -> _Decorator:
 
 
 @command.command("systemd", short_help="A timer, a service for each command, and their settings.")
-@_with(_TIMES, _PLACED, _OUT)
+@_with(_TIMES, _EXTRAS, _PLACED, _OUT)
 @click.pass_obj
 def systemd(
     flags: Flags,

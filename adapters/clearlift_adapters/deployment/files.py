@@ -9,10 +9,13 @@ from clearlift_adapters.deployment import timetable
 from clearlift_adapters.oauth.providers import SETTINGS
 
 Relay = Literal["service", "tick"]
+Extra = Literal["seal", "metrics"]
 
 DATABASE: Final = "sqlite:////var/lib/clearlift/clearlift.db"
 D1: Final = "d1://ACCOUNT_ID/DATABASE_ID"
 CLOUDFLARE_QUEUE: Final = "cloudflare://ACCOUNT_ID/QUEUE_ID"
+
+_TEXTFILES: Final = "/var/lib/prometheus/node-exporter"  # Debian's node_exporter reads there.
 
 
 class SecretFile(NamedTuple):
@@ -34,6 +37,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     schedule: str = "*/15 * * * *"
     relay: Relay = "service"
+    extras: Sequence[Extra] = ()  # What is done beside ticks and relays, each by its own timer.
     platforms: Sequence[str] = ("google", "facebook", "tiktok")
     database: str = DATABASE
     queue: str | None = None
@@ -57,6 +61,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return [each for each in self.secrets if each.setting == "CLOUDFLARE_API_TOKEN"]
 
     @property
+    def seal_secrets(self) -> Sequence[SecretFile]:
+        """Return those that sealing needs; nothing else gets its key."""
+        return [SecretFile("AUDIT_SIGNING_KEY", "audit-signing-key"), *self.relay_secrets]
+
+    @property
     def clients(self) -> Sequence[Client]:
         """Return the settings that belong to those secrets without being one."""
         return [Client(platform, SETTINGS[platform].client_id) for platform in self.platforms]
@@ -75,7 +84,7 @@ class File(msgspec.Struct, frozen=True):
 
 
 def systemd_files(plan: Plan) -> Sequence[File]:
-    """Return a timer, its service, the relay's service, and the settings of both.
+    """Return a timer and its service, the relay's service, the extras, and the settings of all.
 
     Raises:
         ValueError: the schedule cannot be read.
@@ -83,8 +92,10 @@ def systemd_files(plan: Plan) -> Sequence[File]:
     names = ["clearlift-tick.timer", "clearlift-tick.service"]
     if plan.relay == "service":
         names.append("clearlift-relay.service")
+    for extra in dict.fromkeys(plan.extras):
+        names += [f"clearlift-{extra}.timer", f"clearlift-{extra}.service"]
     calendar = timetable.on_calendar(plan.schedule)
-    return _filled([*names, "clearlift.env"], plan, calendar=calendar)
+    return _filled([*names, "clearlift.env"], plan, calendar=calendar, textfiles=_TEXTFILES)
 
 
 def cron_files(plan: Plan) -> Sequence[File]:
