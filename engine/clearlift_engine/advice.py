@@ -56,15 +56,31 @@ def after_failure(data: str, connection_id: str, retry_at: int | None) -> Advice
         event = None
     if isinstance(event, SyncFailed) and event.failure_class == "invalid":
         when = "" if retry_at is None else f"; it is tried again at {iso(retry_at)}"
+        platform = undeclared(event)
+        if platform is not None:
+            return Advice("operator", f"{declaring(platform)}, then retry it{when}", again)
         return Advice("operator", f"put right what the message says, then retry it{when}", again)
     if retry_at is None:
         return Advice(
             "user",
             "its user must connect the account again, and the tick after that serves it; "
-            "retry it only if the grant is good after all",
-            again,
+            f"only if you know that the grant is good after all: {again}",
+            command("timeline", connection_id),
         )
     return Advice("nobody", f"wait until {iso(retry_at)}, or let the next tick retry it", again)
+
+
+def undeclared(event: SyncFailed) -> str | None:
+    """Return the platform that has no provider, if that is why its token was not refreshed."""
+    unasked = event.code is None and event.attempts == 0
+    return event.provider if event.failure_class == "invalid" and unasked else None
+
+
+def declaring(platform: str) -> str:
+    """Return how a platform gets a provider; its name is spelt as TOML has it."""
+    bare = platform.isascii() and platform.replace("-", "").replace("_", "").isalnum()
+    table = platform if bare else repr(platform)
+    return f"declare {platform!r} in a [providers.{table}] table of the configuration file"
 
 
 def about_failing(failing: Failing) -> Advice:

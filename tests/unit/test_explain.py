@@ -20,6 +20,7 @@ from tests.unit.test_policy import candidate
 
 GOOGLE = Provider("google", Rate(10, 1000))
 INVALID = msgspec.structs.replace(lives.FAILED, failure_class="invalid", message="its ids are long")
+UNDECLARED = msgspec.structs.replace(INVALID, provider="acme", code=None, attempts=0)
 READY = TickPlan("now", [], [], [], 0)
 
 
@@ -60,9 +61,10 @@ LATER = "wait until 2026-10-10T12:15:00.000Z, or let the next tick retry it"
         ((lives.PAUSED,), {}, "paused", "operator", "resume it", "resume --reason TEXT"),
         ((lives.DUE, lives.CREATED), {}, "in_outbox", "operator", "a relay runs", "relay --drain"),
         ((lives.DUE, lives.STARTED), {}, "refreshing", "nobody", "wait until", "timeline"),
-        ((lives.DUE, lives.DEAD), {}, "needs_reconnect", "user", "connect the account", "retry"),
+        ((lives.DUE, lives.DEAD), {}, "needs_reconnect", "user", "connect the account", "timeline"),
         ((lives.DUE, lives.FAILED), {}, "backoff", "nobody", LATER, "retry"),
         ((lives.DUE, INVALID), {}, "backoff", "operator", "put right what the message", "retry"),
+        ((lives.DUE, UNDECLARED), {}, "backoff", "operator", "[providers.acme] table", "retry"),
         ((), {"job_id": "j", "job_since": NOW_MS}, "open_job", "nobody", "consumer", "queue depth"),
         ((), {"sync_status": "syncing"}, "syncing", "nobody", "wait until", "timeline"),
         ((), {"last_synced_at": NOW_MS + 1}, "future", "operator", "the clock", "connections show"),

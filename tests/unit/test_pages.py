@@ -157,11 +157,15 @@ def test_tiles_show_the_limit_that_each_alert_has() -> None:
 
 def test_failed_connections_come_with_what_to_do() -> None:
     [told] = advised(msgspec.structs.replace(QUIET, worst=[trouble("c")]))
+    event = msgspec.structs.replace(failed(retry_at=1), failure_class="invalid", provider="acme")
+    undeclared = msgspec.structs.replace(trouble("c"), data=encode(event))
+    [unknown] = advised(msgspec.structs.replace(QUIET, worst=[undeclared]))
     [damaged] = advised(
         msgspec.structs.replace(QUIET, worst=[msgspec.structs.replace(trouble("c"), data="{")])
     )
 
     assert told.todo == "Its user must reconnect; then it goes on by itself."
+    assert unknown.todo == ("Declare 'acme' in a [providers.acme] table of the configuration file.")
     assert "clearlift-cron replay" in damaged.todo
 
 

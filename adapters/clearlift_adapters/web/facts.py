@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from clearlift_adapters.web.figures import counted
+from clearlift_engine.advice import declaring, undeclared
 from clearlift_engine.alerts import Alert, AlertName, alerts, firing, spoken
 from clearlift_engine.errors import UnreadableEventError
 from clearlift_engine.events import FailureClass, SyncFailed, decode
@@ -144,7 +145,11 @@ def _advised(trouble: Trouble) -> Advice:
     if not isinstance(event, SyncFailed):
         return Advice(trouble, "", "")
     code = f" ({event.code})" if event.code and event.code not in event.message else ""
+    platform = undeclared(event)
     todo = _TODO[event.failure_class]
+    if platform is not None:
+        sentence = declaring(platform)
+        todo = f"{sentence[0].upper()}{sentence[1:]}."
     if trouble.retry_at is not None:
         todo = f"{todo} Next try: {iso(trouble.retry_at)[:16].replace('T', ' ')} UTC."
     return Advice(trouble, f"{event.message}{code}", todo)
