@@ -225,12 +225,12 @@ class Sources:
         return read_secret(setting, path)
 
 
-def nearest(text: str, known: Collection[str]) -> str | None:
-    """Return the known word that `text` is most likely meant to be, if any."""
+def nearest(text: str, known: Collection[str], *, alike: float = 0.6) -> str | None:
+    """Return the known word that `text` is most likely meant to be, if one is as much alike."""
     from difflib import get_close_matches  # noqa: PLC0415  only a mistake pays for it
 
     by_lower_case = {word.lower(): word for word in sorted(known)}
-    near = get_close_matches(text.lower(), by_lower_case, n=1)
+    near = get_close_matches(text.lower(), by_lower_case, n=1, cutoff=alike)
     return by_lower_case[near[0]] if near else None
 
 

@@ -67,8 +67,7 @@ def test_what_a_reconnect_takes_away_is_said(program: Program) -> None:
 @pytest.mark.parametrize(
     ("platform", "hint"),
     [
-        ("googel", "neither built in nor declared: did you mean 'google'?"),
-        ("Stripe", "neither built in nor declared: did you mean 'stripe'?"),
+        ("google-ads", "neither built in nor declared: did you mean 'google'?"),
         ("myspace", "neither built in nor declared; its tokens cannot be refreshed"),
     ],
 )
@@ -79,6 +78,24 @@ def test_a_platform_that_nobody_can_refresh_is_added_with_a_warning(
 
     assert (ended.code, ended.out) == (0, f"added org-{platform}-7\n")
     assert hint in ended.said[-1]
+
+
+@pytest.mark.parametrize(("slip", "meant"), [("gogle", "google"), ("Stripe", "stripe")])
+def test_a_slip_in_a_platform_is_refused_unless_it_is_declared(
+    program: Program, slip: str, meant: str
+) -> None:
+    acme = (
+        'token_url = "https://acme.example/token"\nclient_id = "us"\nclient_secret_env = "ACME"\n'
+    )
+    arguments = (*ADD[:2], slip, *ADD[3:])
+
+    refused = program.run(*arguments, stdin="geheim", ENCRYPTION_KEY=KEY)
+    (program.folder / "clearlift.toml").write_text(f"[providers.{slip}]\n{acme}", "utf-8")
+    declared = program.run(*arguments, stdin="geheim", ENCRYPTION_KEY=KEY)
+
+    assert refused.code == 2
+    assert f"did you mean '{meant}'?" in " ".join(refused.err.split())
+    assert (declared.code, declared.out) == (0, f"added org-{slip}-7\n")
 
 
 @pytest.mark.parametrize("place", [2, 4, 6])

@@ -4,8 +4,10 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -192,6 +194,21 @@ def test_demo_will_not_overwrite_what_is_there(tmp_path: Path) -> None:
     assert "exists already" in ended.err
     assert (tmp_path / "demo.db").read_text() == "mine"
     assert [file.name for file in tmp_path.iterdir()] == ["demo.db"]
+
+
+def test_a_demo_that_is_interrupted_can_be_run_there_again(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "clearlift_adapters.cli", "demo", "--keep", str(kept)],
+        stderr=subprocess.DEVNULL,
+    )
+    while not list(kept.glob("demo.db-*")) and process.poll() is None:
+        time.sleep(0.01)
+
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(60) != 0
+    assert list(kept.iterdir()) == []
 
 
 def test_demo_says_that_it_cannot_write_where_it_should(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ looks like a slip of the pen, is said on stderr: later it could only be guessed 
 import asyncio
 from collections.abc import Collection
 from pathlib import Path
+from typing import Final
 
 import click
 import msgspec
@@ -19,6 +20,8 @@ from clearlift_adapters.logs import Log
 from clearlift_adapters.sources import nearest
 from clearlift_adapters.stores.connections import Grant, Kept
 from clearlift_engine.policy import iso
+
+SLIP: Final = 0.8  # How much alike: gogle is a slip of the pen, google-ads is some other platform.
 
 
 def _filled(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
@@ -125,6 +128,7 @@ def add(
 async def _store(flags: Flags, grant: Grant, interval_s: int | None) -> Kept:
     async with open_world(flags, "rw") as world:
         connections = world.backend.connections
+        _refuse_slip(grant.platform, world.refresher.providers.keys())
         grant = msgspec.structs.replace(grant, connected_at=iso(world.clock.now()))
         kept = await connections.add(grant)
         if interval_s is not None:
@@ -132,6 +136,17 @@ async def _store(flags: Flags, grant: Grant, interval_s: int | None) -> Kept:
         _warn_of_platform(world, grant.platform)
         _warn_of_losses(world.log.bind(connection_id=kept.connection_id), kept)
         return kept
+
+
+def _refuse_slip(platform: str, known: Collection[str]) -> None:
+    """Refuse a platform that is spelt almost like one that is known."""
+    near = None if platform in known else nearest(platform, known, alike=SLIP)
+    if near is not None:
+        raise click.BadParameter(
+            f"{platform!r} is neither built in nor declared: did you mean {near!r}? A platform "
+            "that is really called so needs a [providers] table of the configuration file",
+            param_hint="PLATFORM",
+        )
 
 
 def _warn_of_platform(world: World, platform: str) -> None:

@@ -35,6 +35,8 @@ from clearlift_engine.ports import Clock
 FILE: Final = "demo.db"
 MOST: Final = 5_000
 
+_BESIDE: Final = ("-wal", "-shm", "-journal")  # What SQLite keeps while it writes.
+_REMEDY: Final = "remove it, if it is an earlier demo's, or name another directory"
 _CELL: Final = "  "
 _STYLES: Final = {"ok": "green", "NOT OK": "bold red", "failed": "red"}
 
@@ -48,7 +50,7 @@ _STYLES: Final = {"ok": "green", "NOT OK": "bold red", "failed": "red"}
     default=300,
     show_default=True,
     metavar="N",
-    help="How many connections take part.",
+    help=f"How many connections take part, from {FEWEST} to {MOST:,}.",
 )
 @click.option(
     "--keep",
@@ -73,6 +75,8 @@ def command(flags: Flags, *, connections: int, keep: Path | None) -> int:
     except BaseException:
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
+        for name in (FILE, *(FILE + end for end in _BESIDE), PAGE):  # It may be run there again.
+            (folder / name).unlink(missing_ok=True)
         raise
     if flags.json:
         print_json(summary.report)
@@ -118,7 +122,7 @@ def _folder(keep: Path | None) -> Path:
     try:
         for taken in (file, keep / PAGE):
             if taken.exists():
-                raise click.UsageError(f"{taken} exists already; name another directory")
+                raise click.UsageError(f"{taken} exists already: {_REMEDY}")
         keep.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.touch(mode=0o600)
     except OSError as exc:
