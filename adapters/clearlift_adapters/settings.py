@@ -242,6 +242,7 @@ def _declared(sources: Sources, providers: Table) -> Mapping[str, OAuthProvider]
 
 
 def _provider(sources: Sources, name: str, table: Table) -> OAuthProvider:
+    table.refuse_unknown(_PROVIDER)
     url = table.get("token_url")
     if url is None:
         raise ConfigurationError(f"{table.place} needs token_url")
@@ -249,7 +250,7 @@ def _provider(sources: Sources, name: str, table: Table) -> OAuthProvider:
     secret = sources.referred(table, "client_secret", in_clear=False)
     rate, rotates = table.get("requests_per_second"), table.get("rotates")
     auth, expiry = table.get("auth"), table.get("without_expiry")
-    provider = declared(
+    return declared(
         name,
         token_url=as_text(url.origin, url),
         client=ClientCredentials(client_id.value, secret.value),
@@ -262,9 +263,14 @@ def _provider(sources: Sources, name: str, table: Table) -> OAuthProvider:
         without_expiry="lasts" if expiry is None else as_choice(expiry, _EXPIRY),
         extra=table.texts("extra"),
     )
-    table.refuse_unknown()
-    return provider
 
 
+# fmt: off
+_PROVIDER: Final = (
+    "token_url", "client_id", "client_id_env", "client_id_file",
+    "client_secret", "client_secret_env", "client_secret_file",
+    "requests_per_second", "rotates", "auth", "without_expiry", "extra",
+)
+# fmt: on
 _AUTH: Final[tuple[Literal["body", "basic"], ...]] = ("body", "basic")
 _EXPIRY: Final[tuple[Literal["lasts", "refresh"], ...]] = ("lasts", "refresh")

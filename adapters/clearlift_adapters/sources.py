@@ -78,8 +78,9 @@ class Table:
             raise ConfigurationError(wanted) from None
         return Table(values, self.file, title)
 
-    def refuse_unknown(self) -> None:
-        """Raise ConfigurationError for the first key that nobody asked for."""
+    def refuse_unknown(self, known: Collection[str] = ()) -> None:
+        """Raise ConfigurationError for the first key that is not `known`, nor was asked for."""
+        self.known.update(known)
         for key in self.values:
             if key not in self.known:
                 raise ConfigurationError(f"{self.place} has no setting {key!r}{self._hint(key)}")

@@ -56,6 +56,6 @@ def test_what_is_wrong_with_the_database_or_a_setting_is_said(
     wrong = program.run("health", CLEARLIFT_CRON="often")
 
     assert [old.code, none.code, wrong.code] == [7, 7, 7]
-    assert old.out.endswith(" migrations are not applied: clearlift-cron migrate\n")
+    assert old.out.endswith(" migrations are not applied; next: clearlift-cron migrate\n")
     assert failing(none) == ["database"]
     assert "CLEARLIFT_CRON is 'often'" in wrong.out

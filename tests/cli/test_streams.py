@@ -59,3 +59,13 @@ def test_a_closed_stdout_leads_nowhere_and_never_into_the_database(program: Prog
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert [job["connection_id"] for job in program.seed.rows("sync_jobs")] == ["c"]
+
+
+@pytest.mark.parametrize("command", ["--help", "tick --help", "connections --help"])
+def test_a_help_that_cannot_be_written_is_a_result_that_cannot_be_written(command: str) -> None:
+    shown = f"exec {sys.executable} -m clearlift_adapters.cli {command} >/dev/full"
+
+    done = subprocess.run(["/bin/sh", "-c", shown], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr.count("\n")) == (5, 1)
+    assert "the result cannot be written: No space left on device" in done.stderr

@@ -103,6 +103,20 @@ def test_wrong_usage_is_code_2_and_goes_to_stderr(
     assert not streams.out
 
 
+@pytest.mark.parametrize(
+    ("mistyped", "meant"), [("statsu", "status"), ("connections lst", "list"), ("sing", None)]
+)
+def test_a_mistyped_command_is_refused_with_the_one_that_is_meant(
+    mistyped: str, meant: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(mistyped.split())
+
+    said = capsys.readouterr().err
+    assert code == 2
+    assert ("Did you mean" in said) is (meant is not None)
+    assert meant is None or f"Did you mean '{meant}'?" in said
+
+
 def test_tokens_are_no_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["connections", "add", "google", "--access-token", "geheim"])
 

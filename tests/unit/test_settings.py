@@ -137,6 +137,9 @@ def test_an_unknown_setting_is_refused_with_the_nearest_known_one() -> None:
     assert complaint("batchsize = 7") == (
         "clearlift.toml has no setting 'batchsize': did you mean 'batch_size'?"
     )
+    assert complaint(DECLARED.replace("client_id", "client_idd")).endswith(
+        "clearlift.toml [providers.acme] has no setting 'client_idd': did you mean 'client_id'?"
+    )
     assert complaint(DECLARED + "rotate = true").endswith(
         "clearlift.toml [providers.acme] has no setting 'rotate': did you mean 'rotates'?"
     )

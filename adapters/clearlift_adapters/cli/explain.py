@@ -142,7 +142,7 @@ async def _explain(flags: Flags, connection_id: str, at_ms: int | None) -> Expla
     async with open_world(flags, "ro") as world:
         now_ms = world.clock.now()
         if at_ms is not None and at_ms > now_ms:
-            raise click.BadParameter("that is still to come", param_hint="--at")
+            raise click.UsageError("--at is in the future: the log knows the past only")
         row = await world.backend.connections.show(connection_id)
         known = await world.backend.store.find([connection_id])
         if row is None or not known:

@@ -52,7 +52,7 @@ def command(flags: Flags) -> int:
         print_json(HealthReport(healthy, checks))
     else:
         for check in checks:
-            remedy = "" if check.ok else f": {check.remedy}"
+            remedy = "" if check.ok else f"; next: {check.remedy}"
             print_line(f"{'ok' if check.ok else 'not ok'}: {check.found}{remedy}")
     return exits.DONE if healthy else exits.UNSATISFIED
 

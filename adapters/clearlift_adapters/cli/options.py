@@ -10,8 +10,10 @@ from typing import Any, Final, TextIO, cast
 import click
 
 from clearlift_adapters.cli.arguments import refuse_values
+from clearlift_adapters.cli.output import print_text
 from clearlift_adapters.logs import Log, listen
 from clearlift_adapters.settings import Settings, iso_time, load_settings
+from clearlift_adapters.sources import nearest
 
 _STRETCH: Final = re.compile(r"(\d{1,6})([dhms])", re.ASCII)
 _UNITS_MS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
@@ -73,7 +75,24 @@ class _StandardError:
         sys.stderr.flush()
 
 
-class Command(click.Command):
+class _Explained(click.Command):
+    """A command whose help is a result like any other, also where it cannot be written."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """Return the option that prints the help."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = _help
+        return option
+
+
+def _help(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:  # noqa: FBT001  click's
+    if wanted and not ctx.resilient_parsing:
+        print_text(ctx.get_help())
+        ctx.exit()
+
+
+class Command(_Explained):
     """A command that takes the options of all."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  click's own
@@ -94,7 +113,7 @@ class SelfContained(Command):
         return _manner()
 
 
-class Group(click.Group):
+class Group(_Explained, click.Group):
     """A group of such commands, which takes them too."""
 
     command_class = Command
@@ -107,6 +126,18 @@ class Group(click.Group):
     def shared(cls) -> list[click.Parameter]:
         """Return the options that it shares with its commands."""
         return Command.shared()
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is called; of one that is not there, say which may be meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as exc:
+            near = nearest(args[0], self.list_commands(ctx))
+            if near is None or args[0].startswith("-"):
+                raise
+            raise click.UsageError(f"{exc.message} Did you mean {near!r}?", exc.ctx) from None
 
 
 def moment(text: str) -> int:

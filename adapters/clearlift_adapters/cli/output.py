@@ -45,6 +45,13 @@ def print_line(text: str) -> None:
         sys.stdout.write(_writable(visible(text)) + "\n")
 
 
+def print_text(text: str) -> None:
+    """Write lines of our own, such as a help text."""
+    with _reader():
+        sys.stdout.write(_writable(text) + "\n")
+        sys.stdout.flush()
+
+
 class Columns:
     """A table that may come in parts: in a pipe a row is a line, and the heading comes once."""
 
