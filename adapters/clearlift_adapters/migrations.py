@@ -9,12 +9,12 @@ interchangeable.
 import re
 from collections.abc import Collection, Sequence
 from contextlib import closing
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
+import clearlift_schema
 from clearlift_adapters.stores.database import statements
 from clearlift_adapters.stores.library import sqlite3
 from clearlift_adapters.stores.queries import Query, bind
@@ -41,7 +41,7 @@ _HAS_LEDGER: Final = bind(_SQL, "has_ledger")
 _APPLIED: Final = bind(_SQL, "applied")
 _NOTE: Final = bind(_SQL, "note", "name")
 _COLUMNS: Final = bind(_SQL, "columns", "tables")
-MIGRATIONS: Final = files("clearlift_schema").joinpath("migrations")
+MIGRATIONS: Final = Path(clearlift_schema.__path__[0]) / "migrations"
 _SHARED: Final = "_shared_tables.sql"  # They may be there: the API worker's.
 _NAME: Final = re.compile(r"^\d{4}_\w+\.sql$")
 _ADDED: Final = re.compile(r"^ALTER TABLE (\w+) ADD COLUMN (\w+)", re.MULTILINE)
@@ -50,12 +50,12 @@ _ALTERED: Final = re.compile(r"^ALTER TABLE (\w+)", re.MULTILINE)
 Columns = dict[str, set[str]]  # By table.
 
 
-def migration_names(folder: Traversable = MIGRATIONS) -> list[str]:
+def migration_names(folder: Path = MIGRATIONS) -> list[str]:
     """Return the names of all migrations, in their order."""
     return sorted(entry.name for entry in folder.iterdir() if _NAME.match(entry.name))
 
 
-async def pending(db: Database, folder: Traversable = MIGRATIONS) -> Sequence[str]:
+async def pending(db: Database, folder: Path = MIGRATIONS) -> Sequence[str]:
     """Return the migrations that this database still lacks.
 
     The ledger may also hold the API worker's own files, if it is kept by wrangler too.
@@ -65,7 +65,26 @@ async def pending(db: Database, folder: Traversable = MIGRATIONS) -> Sequence[st
     return [name for name in migration_names(folder) if name not in applied]
 
 
-async def migrate(db: Database, folder: Traversable = MIGRATIONS) -> Sequence[str]:
+async def expect_migrated(db: Database) -> None:
+    """See, before anything is written, that no migration is lacking.
+
+    It is one statement. What newer versions have applied beyond ours is fine: migrations only add.
+
+    Raises:
+        ConfigurationError: an older version, or none, has set up this database.
+    """
+    applied = {row[0] for row in await db.read(_APPLIED)}  # Without a ledger, that says the same.
+    names = migration_names()
+    lacking = [name for name in names if name not in applied]
+    if lacking:
+        raise ConfigurationError(
+            "the database is not set up for this version, and nothing was changed: "
+            f"{len(lacking)} of {len(names)} migrations are not applied, first {lacking[0]}: "
+            "run `clearlift-cron migrate`"
+        )
+
+
+async def migrate(db: Database, folder: Path = MIGRATIONS) -> Sequence[str]:
     """Apply what is pending; return the names of what was applied.
 
     Another process may be at it too. The ledger's UNIQUE name lets one of the two commit each
@@ -80,7 +99,7 @@ async def migrate(db: Database, folder: Traversable = MIGRATIONS) -> Sequence[st
     return [name for name in names if await _apply(db, folder, name)]
 
 
-async def _apply(db: Database, folder: Traversable, name: str) -> bool:
+async def _apply(db: Database, folder: Path, name: str) -> bool:
     """Apply one file; return False if another process did."""
     text, there = _text(folder, name), Columns()
     while True:
@@ -109,11 +128,11 @@ def _is_there(statement: str, there: Columns) -> bool:
     return added is not None and added[2] in there.get(added[1], ())
 
 
-def _text(folder: Traversable, name: str) -> str:
+def _text(folder: Path, name: str) -> str:
     return folder.joinpath(name).read_text(encoding="utf-8")
 
 
-async def _refuse_strangers(db: Database, folder: Traversable, names: Collection[str]) -> None:
+async def _refuse_strangers(db: Database, folder: Path, names: Collection[str]) -> None:
     """See that no table that is about to be made is there already and is another one.
 
     The shared tables may be: they are another program's. Of ours there may be some that a migration
@@ -139,7 +158,7 @@ async def _columns(db: Database, tables: Sequence[str]) -> Columns:
     return found
 
 
-def _tables_of(folder: Traversable, names: Collection[str]) -> dict[str, tuple[set[str], set[str]]]:
+def _tables_of(folder: Path, names: Collection[str]) -> dict[str, tuple[set[str], set[str]]]:
     """Return the columns of the tables that some migrations make, by making them in memory.
 
     Those that a table has at first, and those that it has after all migrations.

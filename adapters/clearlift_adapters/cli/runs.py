@@ -14,6 +14,7 @@ from clearlift_adapters.cli.options import Flags
 from clearlift_adapters.cli.progress import progress
 from clearlift_adapters.cli.world import World, clock_of, cloudflare_of
 from clearlift_adapters.ids import new_id
+from clearlift_adapters.migrations import expect_migrated
 from clearlift_engine.errors import CronWorkerError
 from clearlift_engine.run import Note
 
@@ -100,6 +101,7 @@ async def noted(flags: Flags, command: str, began_at: int, code: int, report: ob
     access = cloudflare_of(settings, clock)
     try:
         async with open_backend(settings.database, mode="rw", cloudflare=access) as backend:
+            await expect_migrated(backend.db)
             journal, run_id = backend.journal, new_id()
             await journal.begin(run_id, command, now_ms=began_at)
             outcome = _OUTCOMES.get(code, "failed")

@@ -13,6 +13,7 @@ from clearlift_adapters.cli.options import Flags
 from clearlift_adapters.clock import ShiftedClock, SystemClock
 from clearlift_adapters.ids import new_id
 from clearlift_adapters.logs import Log
+from clearlift_adapters.migrations import expect_migrated
 from clearlift_adapters.oauth.refresher import HttpTokenRefresher
 from clearlift_adapters.rescue import FileRescue
 from clearlift_adapters.settings import Settings
@@ -65,8 +66,12 @@ class World(NamedTuple):
 async def open_world(flags: Flags, mode: Mode) -> AsyncGenerator[World]:
     """Open everything that the settings name; `mode` is what is done with the database.
 
+    Whoever writes learns first whether its tables are as this version needs them: what is found
+    out by a statement that fails is found out when others have been committed. On D1 that is one
+    request more; it cannot go along with the first one, which may write.
+
     Raises:
-        ConfigurationError: a setting is wrong, or the database is not there.
+        ConfigurationError: a setting is wrong, or the database is not there, or not migrated.
         UnavailableError: the database does not answer.
     """
     settings = flags.settings
@@ -77,6 +82,8 @@ async def open_world(flags: Flags, mode: Mode) -> AsyncGenerator[World]:
         ) as backend,
         _Refresher(settings, clock) as refresher,
     ):
+        if mode != "ro":
+            await expect_migrated(backend.db)
         rescue = FileRescue(_rescue_folder(settings), flags.log.note)
         yield World(settings, flags.log, backend, clock, refresher, rescue)
 
