@@ -5,7 +5,7 @@ database or a broker raise UnavailableError if it does not answer, and have then
 nothing that the next call does not put right.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -383,7 +383,7 @@ Fold = Callable[[Sequence[Entry]], Stream]
 class Archive(Protocol):
     """The log and what it explains, as replay reads them."""
 
-    def histories(self, connection_ids: Sequence[str] | None = None) -> AsyncIterator[History]:
+    def histories(self, connection_ids: Sequence[str] | None = None) -> AsyncGenerator[History]:
         """Yield every connection that the log, the projection or a job knows, by the bytes of its
         id.
 

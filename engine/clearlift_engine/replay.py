@@ -10,6 +10,7 @@ no rule can: a stream that is gone with everything about it, or a log that was w
 """
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from functools import partial
 from itertools import takewhile
 from typing import Final
@@ -58,13 +59,14 @@ async def replay(archive: Archive, *, connection_ids: Sequence[str] | None = Non
     """
     findings, heads = _Findings(), Heads()
     connections = events = highest = 0
-    async for history in archive.histories(connection_ids):
-        audit(history, partial(findings.add, history.connection_id))
-        if history.entries:
-            head = history.entries[-1]
-            heads.add(head.connection_id, head.version, head.hash)
-            connections, events = connections + 1, events + len(history.entries)
-            highest = max(highest, head.position)
+    async with aclosing(archive.histories(connection_ids)) as histories:
+        async for history in histories:
+            audit(history, partial(findings.add, history.connection_id))
+            if history.entries:
+                head = history.entries[-1]
+                heads.add(head.connection_id, head.version, head.hash)
+                connections, events = connections + 1, events + len(history.entries)
+                highest = max(highest, head.position)
     if connection_ids is None:
         _compare_positions((events, highest), await archive.positions(), findings)
     return ReplayReport(connections, events, findings.kept, heads.digest, findings.omitted)
@@ -122,7 +124,8 @@ async def states_at(
         UnreadableEventError: see `fold`.
         IllegalTransitionError: see `fold`.
     """
-    async for history in archive.histories(connection_ids):
-        until_then = list(takewhile(lambda entry: entry.occurred_at <= at_ms, history.entries))
-        if until_then:
-            yield fold(until_then)
+    async with aclosing(archive.histories(connection_ids)) as histories:
+        async for history in histories:
+            until_then = list(takewhile(lambda entry: entry.occurred_at <= at_ms, history.entries))
+            if until_then:
+                yield fold(until_then)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clearlift_adapters.cli import run
+from clearlift_adapters.cli.commands import run
 
 # What bash does when somebody presses Tab behind these words.
 PRESS_TAB = """

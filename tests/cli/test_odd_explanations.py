@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from clearlift_adapters.cli import run
+from clearlift_adapters.cli.commands import run
 from clearlift_adapters.stores.library import sqlite3
 from clearlift_engine.policy import iso
 from tests.e2e.odd_rows import JOBS, ROWS, seed

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from clearlift_adapters.cli import run
+from clearlift_adapters.cli.commands import run
 from tests.cli.program import KEY, NOW, Program
 from tests.reference.printed import PRINTED
 

@@ -149,7 +149,7 @@ def test_a_port_that_is_taken_and_a_database_that_is_not_there_are_told(program:
 def test_without_the_extra_the_way_to_it_is_told(program: Program) -> None:
     blocked = (
         "import sys; sys.modules['uvicorn'] = None\n"
-        "from clearlift_adapters.cli import run; sys.exit(run(['serve']))"
+        "from clearlift_adapters.cli.commands import run; sys.exit(run(['serve']))"
     )
 
     done = subprocess.run(

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from clearlift_adapters.cli import interrupt
 from clearlift_adapters.cli.relay import again_and_again
 from clearlift_adapters.cli.stopping import Stop, stop_on_signal
 from clearlift_adapters.logs import Log
@@ -17,6 +18,7 @@ FOR_EVER_S = 3600.0
 
 
 async def test_the_first_signal_is_a_wish_and_the_second_would_end_the_process() -> None:
+    before_it = signal.getsignal(signal.SIGINT)
     with stop_on_signal() as stop:
         before = stop.asked()
 
@@ -25,7 +27,8 @@ async def test_the_first_signal_is_a_wish_and_the_second_would_end_the_process()
 
         assert (before, stop.asked()) == (False, True)
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-        assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+        assert signal.getsignal(signal.SIGINT) == interrupt.at_once
+    assert signal.getsignal(signal.SIGINT) == before_it
 
 
 async def test_a_deadline_asks_for_the_end_of_what_it_is_given_to_and_of_nothing_else() -> None:

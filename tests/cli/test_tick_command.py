@@ -24,7 +24,7 @@ EXPIRED = "2026-10-10T11:00:00Z"
 
 LOADS = """
 import json, sys
-from clearlift_adapters.cli import run
+from clearlift_adapters.cli.commands import run
 code = run(sys.argv[1:])
 print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})]))
 """

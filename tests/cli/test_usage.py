@@ -2,7 +2,7 @@
 
 import pytest
 
-from clearlift_adapters.cli import run
+from clearlift_adapters.cli.commands import run
 from tests.cli.program import Program
 
 COMMANDS = (

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from clearlift_adapters.cli import run
+from clearlift_adapters.cli.commands import run
 from clearlift_adapters.deployment.files import File
 from clearlift_adapters.settings import load_settings
 from tests.cli.program import KEY

@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from clearlift_adapters.cli import cli
+from clearlift_adapters.cli.commands import cli
 from tests.reference.printed import PRINTED, file_of
 
 PROGRAM: Final = "clearlift-cron"

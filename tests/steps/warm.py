@@ -26,6 +26,7 @@ import msgspec
 import uuid_utils
 
 from clearlift_adapters import cli
+from clearlift_adapters.cli import commands
 
 MODULES: Final = (
     *("cryptography.hazmat.primitives.ciphers.aead", "httpx", "pysqlite3.dbapi2", "rich"),
@@ -93,7 +94,7 @@ def rehearse() -> None:
         os.environ["CLEARLIFT_DATABASE"] = f"sqlite:///{folder}/clearlift.db"
         os.environ["CLEARLIFT_NOW"] = "2026-10-10T12:00:00Z"  # So that there is something to say.
         for command in REHEARSED:
-            assert cli.run(command.split()) == 0, command
+            assert commands.run(command.split()) == 0, command
     os.dup2(shown, 1)
     sys.stderr = said
     logging.getLogger().handlers.clear()

@@ -18,7 +18,7 @@ from typing import Final
 
 import pytest
 
-from clearlift_adapters import cli
+from clearlift_adapters.cli import commands
 from clearlift_adapters.stores.library import sqlite3
 from clearlift_engine.policy import HOUR_MS, MINUTE_MS, iso
 from tests.cli.program import KEY, Ended, Program, environment_of
@@ -50,7 +50,7 @@ class Scene:
             patch.setattr(os, "environ", self._environment(now_ms, environment))
             patch.setattr(logging.getLogger(), "handlers", [])
             with chdir(self.program.folder), redirect_stdout(out), redirect_stderr(err):
-                code = cli.run(arguments)
+                code = commands.run(arguments)
         texts: list[str] = []
         for stream in (out, err):
             stream.seek(0)

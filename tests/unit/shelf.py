@@ -3,7 +3,7 @@
 Flat tables, as in a database: a row whose connection id is changed turns up in another stream.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 import msgspec
@@ -111,7 +111,7 @@ class Shelf:
 
     async def histories(
         self, connection_ids: Sequence[str] | None = None
-    ) -> AsyncIterator[History]:
+    ) -> AsyncGenerator[History]:
         known = set(self.projections)
         known.update(row.connection_id for row in self.entries)
         known.update(row.connection_id for row in self.jobs)

@@ -9,7 +9,7 @@ from typing import Final
 import click
 import pytest
 
-from clearlift_adapters.cli import cli
+from clearlift_adapters.cli.commands import cli
 from clearlift_adapters.settings import load_settings
 
 ROOT: Final = Path(__file__).parents[2]

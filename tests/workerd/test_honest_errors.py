@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 import msgspec
 import pytest
 
-from clearlift_adapters.cli import exits, run
+from clearlift_adapters.cli import exits
+from clearlift_adapters.cli.commands import run
 from tests.loopback import closed_port
 from tests.workerd import faults
 from tests.workerd.cloudflare import Cloudflare, Stage

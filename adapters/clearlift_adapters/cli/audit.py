@@ -4,7 +4,6 @@
 the worker runs it on another machine.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from clearlift_adapters.cli import exits
+from clearlift_adapters.cli import exits, stopping
 from clearlift_adapters.cli.options import Command, Flags, Group, SelfContained
 from clearlift_adapters.cli.output import Columns, counted, print_bytes, print_json, print_line
 from clearlift_adapters.cli.runs import recorded
@@ -79,7 +78,7 @@ def seal(flags: Flags, *, file: Path | None) -> int:
 
     With --json, print each new seal, as it stands in FILE.
     """
-    return asyncio.run(_seal(flags, file))
+    return stopping.run(_seal(flags, file))
 
 
 async def _seal(flags: Flags, file: Path | None) -> int:
@@ -174,7 +173,7 @@ def verify_(flags: Flags, *, log: Path | None, seals: Path | None, public_key: s
 
     With --log and --seals, no database is opened.
     """
-    proof = asyncio.run(_verify(flags, log, seals, public_key))
+    proof = stopping.run(_verify(flags, log, seals, public_key))
     if flags.json:
         print_json(proof)
     else:
@@ -223,7 +222,7 @@ def export(flags: Flags, *, file: Path | None) -> None:
 
     The same log gives the same bytes, wherever it is.
     """
-    asyncio.run(_export(flags, file))
+    stopping.run(_export(flags, file))
 
 
 async def _export(flags: Flags, file: Path | None) -> None:

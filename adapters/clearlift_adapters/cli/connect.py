@@ -4,7 +4,6 @@ Tokens are encrypted before anything else is done with them. What a reconnect ta
 looks like a slip of the pen, is said on stderr: later it could only be guessed from a failure.
 """
 
-import asyncio
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
@@ -12,6 +11,7 @@ from typing import Final
 import click
 import msgspec
 
+from clearlift_adapters.cli import stopping
 from clearlift_adapters.cli.options import Command, Flags, moment
 from clearlift_adapters.cli.output import print_json, print_line, when
 from clearlift_adapters.cli.tokens import read_tokens
@@ -118,7 +118,7 @@ def add(
         expires_at=when(expires_at),
         scopes=_scopes(scopes),
     )
-    kept = asyncio.run(_store(flags, grant, interval_s))
+    kept = stopping.run(_store(flags, grant, interval_s))
     if flags.json:
         print_json({"id": kept.connection_id, "outcome": kept.outcome})
     else:

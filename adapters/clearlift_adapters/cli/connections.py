@@ -4,12 +4,12 @@ Whether a connection is due, and what it waits for if not, is told by the very r
 decides with, in the words of `tick --dry-run`.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 
 import click
 import msgspec
 
+from clearlift_adapters.cli import stopping
 from clearlift_adapters.cli.connect import add
 from clearlift_adapters.cli.options import Flags, Group
 from clearlift_adapters.cli.output import Columns, print_json, print_line, readable, when
@@ -65,7 +65,7 @@ def list_(flags: Flags) -> None:
 
     All times are UTC.
     """
-    asyncio.run(_list(flags))
+    stopping.run(_list(flags))
 
 
 async def _list(flags: Flags) -> None:
@@ -87,7 +87,7 @@ async def _list(flags: Flags) -> None:
 @click.pass_obj
 def show(flags: Flags, *, connection_id: str) -> None:
     """Show all there is to know about a connection, but for its tokens."""
-    view = asyncio.run(_show(flags, connection_id))
+    view = stopping.run(_show(flags, connection_id))
     if flags.json:
         print_json(view)
     else:
@@ -122,7 +122,7 @@ async def viewed(world: World, connection_id: str) -> ConnectionView:
 def set_(flags: Flags, *, connection_id: str, interval: str) -> None:
     """Set the sync interval of one connection."""
     interval_s = _interval(interval)
-    asyncio.run(_set(flags, connection_id, interval_s))
+    stopping.run(_set(flags, connection_id, interval_s))
     if flags.json:
         print_json({"id": connection_id, "interval_s": interval_s})
     else:

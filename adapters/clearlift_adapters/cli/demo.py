@@ -4,7 +4,6 @@ It is the one command that looks at no setting: what it needs it makes itself, s
 same way everywhere and touches nothing that is there.
 """
 
-import asyncio
 import os
 import shlex
 import shutil
@@ -17,7 +16,7 @@ from typing import Final, NamedTuple
 import click
 
 from clearlift_adapters.backend import Backend, open_backend
-from clearlift_adapters.cli import exits
+from clearlift_adapters.cli import exits, stopping
 from clearlift_adapters.cli.options import Flags, SelfContained
 from clearlift_adapters.cli.output import print_json, print_line
 from clearlift_adapters.cli.report import facts_of, write
@@ -71,7 +70,7 @@ def command(flags: Flags, *, connections: int, keep: Path | None) -> int:
     _forget_the_network()
     folder = _folder(keep)
     try:
-        summary = asyncio.run(_demonstrate(flags, folder / FILE, connections))
+        summary = stopping.run(_demonstrate(flags, folder / FILE, connections))
     except BaseException:
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,13 +1,12 @@
 """`doctor`: everything that can be wrong with an installation, each with its remedy."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 import click
 import msgspec
 
-from clearlift_adapters.cli import exits
+from clearlift_adapters.cli import exits, stopping
 from clearlift_adapters.cli.examination import examined
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import Columns, counted, print_json, print_line
@@ -36,7 +35,7 @@ def command(flags: Flags, *, strict: bool, online: bool) -> int:
 
     Nothing is changed. The exit code is 7 if there is an error, with --strict also for a warning.
     """
-    report = report_of(asyncio.run(examined(flags, online=online)))
+    report = report_of(stopping.run(examined(flags, online=online)))
     if flags.json:
         print_json(report)
     else:

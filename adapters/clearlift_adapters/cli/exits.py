@@ -11,7 +11,7 @@ from typing import Final, cast
 
 import click
 
-from clearlift_adapters.cli import output
+from clearlift_adapters.cli import interrupt, output
 from clearlift_adapters.cli.options import Flags
 from clearlift_engine.errors import ConfigurationError, UnavailableError
 
@@ -23,8 +23,6 @@ MISCONFIGURED: Final = 4
 UNREACHABLE: Final = 5
 VIOLATED: Final = 6
 UNSATISFIED: Final = 7
-
-INTERRUPTED: Final = 130  # As a shell has it: 128 and the number of the signal.
 
 _MESSAGE_MAX: Final = 500
 _DESCRIPTORS: Final = 24  # What a command and its ten requests at once need.
@@ -39,9 +37,9 @@ def guarded(work: Callable[[], object], flags: Flags) -> int:
     except click.ClickException as exc:
         exc.show()
         return WRONG_USAGE
-    except (KeyboardInterrupt, click.Abort):
-        flags.log.note("error", "interrupted; what was committed stays, and nothing is half-done")
-        return INTERRUPTED
+    except (interrupt.Interruption, KeyboardInterrupt, click.Abort):
+        interrupt.say()
+        return interrupt.CODE
     except Exception as exc:  # noqa: BLE001  the end of the line: everything becomes a code here
         return _reported(exc, flags)
     return code if isinstance(code, int) else DONE

@@ -1,6 +1,5 @@
 """`explain`: why a connection is served or not, what became of it, and what is to be done."""
 
-import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
@@ -9,7 +8,7 @@ from typing import Final
 import click
 import msgspec
 
-from clearlift_adapters.cli import exits
+from clearlift_adapters.cli import exits, stopping
 from clearlift_adapters.cli.connections import absent
 from clearlift_adapters.cli.options import Command, Flags, identifier, moment
 from clearlift_adapters.cli.output import Columns, counted, print_json, print_line, readable, when
@@ -127,7 +126,7 @@ def command(flags: Flags, *, connection_id: str, at_ms: int | None) -> int:
     It is decided by the rule that tick decides by. Nothing is changed.
     """
     try:
-        view = asyncio.run(_explain(flags, connection_id, at_ms))
+        view = stopping.run(_explain(flags, connection_id, at_ms))
     except (UnreadableEventError, IllegalTransitionError) as exc:
         flags.log.note("error", "the log cannot be folded; `replay` says where", why=str(exc))
         return exits.VIOLATED

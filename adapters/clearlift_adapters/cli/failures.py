@@ -1,12 +1,12 @@
 """`failures`: which connections failed in a period, how often, why, and what to do about each."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
 import click
 import msgspec
 
+from clearlift_adapters.cli import stopping
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import Columns, counted, print_json, print_line, readable, when
 from clearlift_adapters.cli.questions import as_sql, at_most, beginning, print_sql, since
@@ -60,7 +60,7 @@ def command(flags: Flags, *, repeated: int, since_ms: int, limit: int, sql: bool
     if sql:
         print_sql(questions.failures(since_ms, repeated, limit))
         return
-    found = asyncio.run(_failures(flags, since_ms, repeated, limit))
+    found = stopping.run(_failures(flags, since_ms, repeated, limit))
     views = [_view(each) for each in found[:limit]]
     if flags.json:
         for view in views:

@@ -1,13 +1,12 @@
 """`health`: the quick check for probes, by four small questions to the database and no other."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
 import click
 import msgspec
 
-from clearlift_adapters.cli import exits
+from clearlift_adapters.cli import exits, stopping
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import print_json, print_line
 from clearlift_adapters.cli.schedule import expected, longest_gap
@@ -46,7 +45,7 @@ def command(flags: Flags) -> int:
 
     For probes: it is cheap, and the exit code is 0 or 7. `doctor` looks closer.
     """
-    checks = asyncio.run(_checked(flags))
+    checks = stopping.run(_checked(flags))
     healthy = all(check.ok for check in checks)
     if flags.json:
         print_json(HealthReport(healthy, checks))

@@ -1,11 +1,11 @@
 """`runs`: what ran, how long it took, what it cost, and how it ended."""
 
-import asyncio
 from collections.abc import Sequence
 
 import click
 import msgspec
 
+from clearlift_adapters.cli import stopping
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import (
     Columns,
@@ -65,7 +65,7 @@ def runs(flags: Flags, *, since_ms: int, command: str | None, limit: int, sql: b
     if sql:
         print_sql(questions.runs(since_ms, command, limit))
         return
-    found = asyncio.run(_runs(flags, since_ms, command, limit))
+    found = stopping.run(_runs(flags, since_ms, command, limit))
     views = [_run(run) for run in found.found]
     if flags.json:
         for view in views:

@@ -1,12 +1,12 @@
 """`jobs`: the newest jobs with platform and account, or how many there are of each status."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
 import click
 import msgspec
 
+from clearlift_adapters.cli import stopping
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import Columns, counted, print_json, print_line, readable, when
 from clearlift_adapters.cli.questions import as_sql, beginning, print_sql, since
@@ -67,7 +67,7 @@ def _count(flags: Flags, since_ms: int, *, sql: bool) -> None:
     if sql:
         print_sql(questions.jobs_by_status(since_ms))
         return
-    counts = asyncio.run(_counts(flags, since_ms))
+    counts = stopping.run(_counts(flags, since_ms))
     if flags.json:
         for count in counts:
             print_json(count)
@@ -86,7 +86,7 @@ def _list(flags: Flags, limit: int, *, sql: bool) -> None:
     if sql:
         print_sql(questions.recent_jobs(limit))
         return
-    views = [_view(job) for job in asyncio.run(_jobs(flags, limit))]
+    views = [_view(job) for job in stopping.run(_jobs(flags, limit))]
     if flags.json:
         for view in views:
             print_json(view)

@@ -5,7 +5,6 @@ API worker writes meanwhile is newer and stays, and what was begun and killed go
 for what is under today's key already is left alone.
 """
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 import msgspec
 
-from clearlift_adapters.cli import exits
+from clearlift_adapters.cli import exits, stopping
 from clearlift_adapters.cli.options import Flags, Group
 from clearlift_adapters.cli.output import Columns, counted, print_json, print_line
 from clearlift_adapters.cli.runs import recorded
@@ -79,7 +78,7 @@ def verify(flags: Flags) -> int:
     Nothing is written. The exit code is 7 if any column cannot be used: no key opens it, it is
     malformed, it stands in two places, or it was written for another place.
     """
-    report = asyncio.run(_verify(flags))
+    report = stopping.run(_verify(flags))
     if flags.json:
         print_json(report)
     else:
@@ -97,7 +96,7 @@ def rotate(flags: Flags, *, dry_run: bool, limit: int | None) -> None:
     Ticks, relays and the API worker may go on meanwhile, and it may be interrupted and run again.
     When `keys verify` says that nothing is left, the previous keys can be forgotten.
     """
-    report = asyncio.run(_dry_run(flags, limit) if dry_run else _rotate(flags, limit))
+    report = stopping.run(_dry_run(flags, limit) if dry_run else _rotate(flags, limit))
     if flags.json:
         print_json(report)
         return

@@ -1,6 +1,5 @@
 """`metrics`: what Prometheus is told, the rules for it, and a dashboard for Grafana."""
 
-import asyncio
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -8,6 +7,7 @@ from typing import Final
 import click
 from prometheus_client import write_to_textfile
 
+from clearlift_adapters.cli import stopping
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import print_bytes, print_json
 from clearlift_adapters.cli.overview import look
@@ -41,7 +41,7 @@ def command(flags: Flags, *, file: Path | None, rules: bool, dashboard: bool) ->
     if rules or dashboard:
         print_bytes(asset(RULES if rules else DASHBOARD))
         return
-    facts = asyncio.run(_facts(flags))
+    facts = stopping.run(_facts(flags))
     if file is not None:
         _write(file, facts)
     if flags.json:

@@ -1,6 +1,5 @@
 """`migrate`: create or upgrade our tables, and on an empty database the shared ones."""
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
@@ -8,6 +7,7 @@ import click
 import msgspec
 
 from clearlift_adapters.backend import Backend, open_backend, sqlite_path
+from clearlift_adapters.cli import stopping
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import print_json, print_line
 from clearlift_adapters.cli.world import clock_of, cloudflare_of
@@ -31,7 +31,7 @@ def command(flags: Flags, *, dry_run: bool) -> None:
     On an empty database the tables of the API worker are created too; on one that has them, none
     of their rows and columns is changed.
     """
-    report = asyncio.run(_lacking(flags) if dry_run else _apply(flags))
+    report = stopping.run(_lacking(flags) if dry_run else _apply(flags))
     if flags.json:
         print_json(report)
         return

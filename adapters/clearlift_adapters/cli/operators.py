@@ -1,6 +1,5 @@
 """`pause`, `resume`, `retry`: what an operator says about one connection, with who and why."""
 
-import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -9,7 +8,7 @@ from typing import Final
 import click
 import msgspec
 
-from clearlift_adapters.cli import exits
+from clearlift_adapters.cli import exits, stopping
 from clearlift_adapters.cli.connections import absent
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import print_json, print_line, when
@@ -135,7 +134,7 @@ def retry(flags: Flags, *, connection_id: str, reason: str | None, by: str | Non
 def _say(
     flags: Flags, command: str, connection_id: str, say: Say, *, by: str, reason: str | None
 ) -> int:
-    view = asyncio.run(_recorded(flags, command, connection_id, say, by=by, reason=reason))
+    view = stopping.run(_recorded(flags, command, connection_id, say, by=by, reason=reason))
     if flags.json:
         print_json(view)
     else:

@@ -8,8 +8,8 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Final, Literal
 
 from clearlift_adapters.logs import Log
@@ -115,10 +115,11 @@ class CountedArchive:
 
     async def histories(
         self, connection_ids: Sequence[str] | None = None
-    ) -> AsyncIterator[History]:
-        async for history in self._archive.histories(connection_ids):
-            self._shown.counts["connections read"] += 1
-            yield history
+    ) -> AsyncGenerator[History]:
+        async with aclosing(self._archive.histories(connection_ids)) as histories:
+            async for history in histories:
+                self._shown.counts["connections read"] += 1
+                yield history
 
     async def positions(self) -> tuple[int, int]:
         return await self._archive.positions()

@@ -1,6 +1,5 @@
 """`queue`: look at the queue, and take from it as a consumer does."""
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
@@ -8,7 +7,7 @@ from typing import Final
 import click
 import msgspec
 
-from clearlift_adapters.cli import exits
+from clearlift_adapters.cli import exits, stopping
 from clearlift_adapters.cli.options import Flags, Group
 from clearlift_adapters.cli.output import (
     Columns,
@@ -73,7 +72,7 @@ def list_(flags: Flags, *, dead: bool, limit: int) -> None:
     A message that four deliveries, one and three retries, have not got rid of is a dead letter.
     Dead letters are kept for four days; `queue retry --dead JOB` puts them back.
     """
-    asyncio.run(_list(flags, dead=dead, limit=limit))
+    stopping.run(_list(flags, dead=dead, limit=limit))
 
 
 async def _list(flags: Flags, *, dead: bool, limit: int) -> None:
@@ -94,7 +93,7 @@ async def _list(flags: Flags, *, dead: bool, limit: int) -> None:
 @click.pass_obj
 def depth(flags: Flags) -> None:
     """Show how many messages wait, since when, and how many are dead letters."""
-    view = asyncio.run(_depth(flags))
+    view = stopping.run(_depth(flags))
     if flags.json:
         print_json(view)
     else:
@@ -133,7 +132,7 @@ async def _depth(flags: Flags) -> DepthView:
 @click.pass_obj
 def pull(flags: Flags, *, limit: int, visibility_s: float) -> None:
     """Take messages; each comes again unless it is acknowledged by its lease."""
-    asyncio.run(_pull(flags, limit, visibility_s))
+    stopping.run(_pull(flags, limit, visibility_s))
 
 
 async def _pull(flags: Flags, limit: int, visibility_s: float) -> None:
@@ -163,7 +162,7 @@ def ack(flags: Flags, *, leases: tuple[str, ...]) -> int:
     async def remove(world: World, lease_id: str) -> int:
         return await world.backend.inbox.ack([lease_id])
 
-    return asyncio.run(_each(flags, "acknowledged", leases, remove, _NO_LEASE))
+    return stopping.run(_each(flags, "acknowledged", leases, remove, _NO_LEASE))
 
 
 @command.command(short_help="Give back what was pulled, or put dead letters back.")
@@ -200,8 +199,8 @@ def retry(flags: Flags, *, ids: tuple[str, ...], dead: bool, delay_s: float) -> 
         return await world.backend.inbox.revive([job_id], delay_ms=delay_ms, now_ms=now_ms)
 
     if dead:
-        return asyncio.run(_each(flags, "returned", ids, revive, _NO_DEAD_LETTER))
-    return asyncio.run(_each(flags, "returned", ids, give_back, _NO_LEASE))
+        return stopping.run(_each(flags, "returned", ids, revive, _NO_DEAD_LETTER))
+    return stopping.run(_each(flags, "returned", ids, give_back, _NO_LEASE))
 
 
 async def _each(

@@ -1,12 +1,12 @@
 """`relay`: deliver what is in the outbox, for ever or until it is empty."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 import click
 import msgspec
 
+from clearlift_adapters.cli import stopping
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import print_json, print_line
 from clearlift_adapters.cli.runs import recorded
@@ -46,7 +46,7 @@ def command(flags: Flags, *, once: bool, interval_s: float, batch: int) -> None:
 
     It is silent while all goes well: -v says what it delivers.
     """
-    report = asyncio.run(relayed(flags, once=once, interval_s=interval_s, batch=batch))
+    report = stopping.run(relayed(flags, once=once, interval_s=interval_s, batch=batch))
     if flags.json:
         print_json(report)
     else:

@@ -1,12 +1,11 @@
 """`replay`: audit the log, tell a life, show the states at a moment, rebuild the projection."""
 
-import asyncio
 from collections.abc import Sequence
 
 import click
 import msgspec
 
-from clearlift_adapters.cli import exits
+from clearlift_adapters.cli import exits, stopping
 from clearlift_adapters.cli.connections import absent
 from clearlift_adapters.cli.options import Command, Flags, moment
 from clearlift_adapters.cli.output import Columns, counted, print_json, print_line, when
@@ -73,10 +72,10 @@ def command(
         raise click.UsageError("--events needs a CONNECTION, and does not go with --as-of")
     try:
         if events:
-            return asyncio.run(_print_events(flags, connections))
+            return stopping.run(_print_events(flags, connections))
         if at_ms is not None:
-            return asyncio.run(_show_states(flags, at_ms, connections))
-        return asyncio.run(_audit(flags, connections, rebuild=rebuild))
+            return stopping.run(_show_states(flags, at_ms, connections))
+        return stopping.run(_audit(flags, connections, rebuild=rebuild))
     except (UnreadableEventError, IllegalTransitionError) as exc:
         flags.log.note("error", "the log cannot be folded; `replay` says where", why=str(exc))
         return exits.VIOLATED

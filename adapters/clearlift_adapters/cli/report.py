@@ -1,6 +1,5 @@
 """`report`: how the worker is, or the life of one connection, as a page in one file."""
 
-import asyncio
 import os
 from collections import deque
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from typing import Final
 import click
 import msgspec
 
+from clearlift_adapters.cli import stopping
 from clearlift_adapters.cli.connections import ConnectionView, viewed
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import print_bytes, print_json, print_line
@@ -62,7 +62,7 @@ def command(flags: Flags, *, file: Path, connection_id: str | None) -> None:
     """
     if flags.json and file == _STDOUT:
         raise click.UsageError("--json says where the page is: it does not go with --out -")
-    words, fired, page = asyncio.run(_made(flags, connection_id))
+    words, fired, page = stopping.run(_made(flags, connection_id))
     if file == _STDOUT:
         print_bytes(page.encode())
         return

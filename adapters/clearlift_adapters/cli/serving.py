@@ -14,7 +14,7 @@ from typing import Final
 import click
 import msgspec
 
-from clearlift_adapters.cli import exits, output
+from clearlift_adapters.cli import exits, output, stopping
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.relay import BATCH, relayed
 from clearlift_adapters.cli.schedule import next_after
@@ -76,7 +76,7 @@ def serve(flags: Flags, *, host: str, port: int) -> None:
     Bound to anything but loopback it needs CLEARLIFT_SERVE_TOKEN, and so does whoever asks.
     """
     with bound(flags, host, port) as listener:
-        asyncio.run(_serve(flags, listener, Door(host, _token(flags))))
+        stopping.run(_serve(flags, listener, Door(host, _token(flags))))
 
 
 async def _serve(flags: Flags, listener: socket.socket, door: Door) -> None:
@@ -97,7 +97,7 @@ def run(flags: Flags, *, host: str, port: int) -> None:
     """
     next_after(flags.settings.cron, 0)
     with bound(flags, host, port) as listener:
-        asyncio.run(_run(flags, listener, Door(host, _token(flags))))
+        stopping.run(_run(flags, listener, Door(host, _token(flags))))
 
 
 async def _run(flags: Flags, listener: socket.socket, door: Door) -> None:

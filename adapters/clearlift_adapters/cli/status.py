@@ -1,6 +1,5 @@
 """`status`: one screen on how the worker is, and what to do about what is not well."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -8,6 +7,7 @@ from typing import Final
 import click
 import msgspec
 
+from clearlift_adapters.cli import stopping
 from clearlift_adapters.cli.options import Command, Flags, moment
 from clearlift_adapters.cli.output import (
     Grid,
@@ -71,13 +71,13 @@ def command(flags: Flags, *, every_s: float | None, at_ms: int | None) -> None:
     the log knows ticks and states; tokens, the queue and what is inactive are known only of today.
     """
     if every_s is None:
-        page = asyncio.run(_look(flags, at_ms))
+        page = stopping.run(_look(flags, at_ms))
         if flags.json:
             print_json(page.view)
         else:
             print_parts(page.parts)
     elif at_ms is None:
-        asyncio.run(_watch(flags, every_s))
+        stopping.run(_watch(flags, every_s))
     else:
         raise click.UsageError("--watch looks at the present, --at at the past: choose one")
 

@@ -2,10 +2,16 @@
 
 import asyncio
 import signal
+import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Final
+from types import FrameType
+from typing import Any, Final, TypeVar
+
+from clearlift_adapters.cli import interrupt
+
+T = TypeVar("T")
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -48,14 +54,17 @@ Stopping = Callable[[], AbstractContextManager[Stop]]
 def stop_on_signal() -> Generator[Stop]:
     """Take the first SIGTERM or SIGINT as a wish; the second ends the process at once."""
     loop, stop = asyncio.get_running_loop(), Stop()
+    before = signal.getsignal(signal.SIGINT)
 
     def restore() -> None:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+        signal.signal(signal.SIGINT, before)
 
     def take() -> None:
-        stop.ask()
         restore()
+        signal.signal(signal.SIGINT, interrupt.at_once)
+        stop.ask()
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, take)
@@ -63,3 +72,40 @@ def stop_on_signal() -> Generator[Stop]:
         yield stop
     finally:
         restore()
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Do `work` in a loop of its own; the first SIGINT cancels it, the second ends the process.
+
+    `asyncio.run` would do only the first, and would raise in the midst of the loop at the second.
+
+    Raises:
+        Interruption: it was interrupted, and what it held is closed.
+    """
+    interrupts: list[int] = []
+    with asyncio.Runner() as runner:
+        try:
+            return runner.run(_interruptible(work, interrupts))
+        except asyncio.CancelledError:
+            if interrupts:
+                raise interrupt.Interruption from None
+            raise
+
+
+async def _interruptible(work: Coroutine[Any, Any, T], interrupts: list[int]) -> T:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def cancel(number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, interrupt.at_once)
+        interrupts.append(number)
+        loop.call_soon_threadsafe(task.cancel)
+
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
+        return await work
+    signal.signal(signal.SIGINT, cancel)
+    try:
+        return await work
+    finally:
+        signal.signal(signal.SIGINT, before)

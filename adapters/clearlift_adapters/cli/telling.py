@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from clearlift_adapters.cli import exits
+from clearlift_adapters.cli import exits, interrupt
 from clearlift_adapters.cli.options import Flags
 from clearlift_adapters.cli.world import World
 from clearlift_adapters.ids import new_id
@@ -114,7 +114,7 @@ async def told(flags: Flags) -> AsyncGenerator[Telling]:
         except BaseException as exc:
             telling.code = exits.code_of(exc)
             if isinstance(exc, asyncio.CancelledError):
-                telling.code = exits.INTERRUPTED
+                telling.code = interrupt.CODE
             telling.report = {"run_id": telling.run_id, "error": type(exc).__name__}
             raise
         finally:

@@ -1,13 +1,12 @@
 """`tick`: one pass over what is due, and with `--dry-run` the plan of one."""
 
-import asyncio
 import time
 from typing import Final
 
 import click
 import msgspec
 
-from clearlift_adapters.cli import exits
+from clearlift_adapters.cli import exits, stopping
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import Columns, counted, print_json, print_line
 from clearlift_adapters.cli.relay import BATCH
@@ -49,9 +48,9 @@ def command(
     provider will take it, only the tick itself finds out.
     """
     if dry_run:
-        return asyncio.run(_plan(flags, limit))
+        return stopping.run(_plan(flags, limit))
     with traced(flags, "tick") as tracing:
-        outcome = asyncio.run(
+        outcome = stopping.run(
             ticked(flags, tracing, delivers=delivers, limit=limit, deadline_s=deadline_s)
         )
         tracing.note(outcome, code_of(outcome, flags.settings))

@@ -1,12 +1,12 @@
 """`timeline`: the life of a connection, a line for each row of its log, as `replay ID` tells it."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import click
 import msgspec
 
+from clearlift_adapters.cli import stopping
 from clearlift_adapters.cli.connections import absent
 from clearlift_adapters.cli.options import Command, Flags, identifier
 from clearlift_adapters.cli.output import (
@@ -50,7 +50,7 @@ def command(flags: Flags, *, connection_id: str, sql: bool) -> None:
     if sql:
         print_sql(questions.life(connection_id, 0, -1))
     else:
-        asyncio.run(_timeline(flags, connection_id))
+        stopping.run(_timeline(flags, connection_id))
 
 
 async def _timeline(flags: Flags, connection_id: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import click
 import msgspec
 
+from clearlift_adapters.cli.interrupt import as_an_exception
 from clearlift_adapters.redacted import Redacted
 from clearlift_adapters.sources import read_secret
 
@@ -43,10 +44,11 @@ def read_tokens(access: Path | None, refresh: Path | None) -> Tokens:
 def _typed() -> Tokens:
     """Return the tokens that stdin brings, asked for without echo on a terminal."""
     if sys.stdin.isatty():
-        access = click.prompt("Access token", hide_input=True, err=True)
-        refresh = click.prompt(
-            "Refresh token, if any", hide_input=True, err=True, default="", show_default=False
-        )
+        with as_an_exception():
+            access = click.prompt("Access token", hide_input=True, err=True)
+            refresh = click.prompt(
+                "Refresh token, if any", hide_input=True, err=True, default="", show_default=False
+            )
         return Tokens(access, refresh or None)
     text = sys.stdin.read(STDIN_CHARS_MAX + 1)
     if len(text) > STDIN_CHARS_MAX:

@@ -1,6 +1,6 @@
 """The log and what it explains, read stream by stream, a page of connections at a time."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Final
 
 import msgspec
@@ -36,7 +36,7 @@ class SqliteArchive:
 
     async def histories(
         self, connection_ids: Sequence[str] | None = None
-    ) -> AsyncIterator[History]:
+    ) -> AsyncGenerator[History]:
         async with self._db.transaction("DEFERRED") as moment:
             if connection_ids is None:
                 async for history in _merged([moment.rows(query) for query in _ALL]):

@@ -94,13 +94,15 @@ class SqliteDatabase:
         with translated(path):
             # Not in aiosqlite's thread: if it fails there, the thread may outlive the event loop.
             raw = _connect(uri, BUSY_MS if busy_ms is None else busy_ms)
-        db = await aiosqlite.Connection(lambda: raw, 64)
+        db = aiosqlite.Connection(lambda: raw, 64)
         try:
+            # Begun and ended as a whole, even if cancelled: else its thread outlives the loop.
+            await _to_the_end(_begun(db))
             database = cls(db, path)
             await database.prepare(mode)
             yield database
         finally:
-            await db.close()
+            await _to_the_end(db.close())
 
     async def prepare(self, mode: Mode) -> None:
         """Set what every connection of ours relies on."""
@@ -167,7 +169,8 @@ class SqliteDatabase:
             with self._in_place():
                 try:
                     await _to_the_end(self._db.execute(_BEGIN[kind]))
-                    yield Moment(self._db, self._run)
+                    async with _moment(self._db, self._run) as moment:
+                        yield moment
                     await _to_the_end(self._db.commit())
                 except BaseException:
                     await _to_the_end(self._db.rollback())
@@ -200,6 +203,12 @@ class Moment:
         run: Callable[[Query, Sequence[Sequence[Value]]], Awaitable[int]],
     ) -> None:
         self._db, self._run = db, run
+        self._read: list[AsyncGenerator[Row]] = []
+
+    async def close(self) -> None:
+        """End what was not read to its end: who is interrupted leaves it to nobody."""
+        for chunks in self._read:
+            await chunks.aclose()
 
     async def rows(self, query: Query, *parameters: Value) -> AsyncIterator[Row]:
         """Yield the rows of one query; a chunk of them is in memory at a time."""
@@ -223,7 +232,12 @@ class Moment:
         finally:
             self._db.text_factory = str
 
-    async def _chunks(self, query: Query, parameters: Sequence[Value]) -> AsyncIterator[Row]:
+    def _chunks(self, query: Query, parameters: Sequence[Value]) -> AsyncGenerator[Row]:
+        chunks = self._rows(query, parameters)
+        self._read.append(chunks)
+        return chunks
+
+    async def _rows(self, query: Query, parameters: Sequence[Value]) -> AsyncGenerator[Row]:
         async with self._db.execute(query.sql, parameters) as cursor:
             while chunk := _rows(await cursor.fetchmany(_CHUNK)):
                 for row in chunk:
@@ -232,6 +246,17 @@ class Moment:
     async def write(self, query: Query, rows: Sequence[Sequence[Value]]) -> int:
         """Run one statement for every row; return how many rows of the database changed."""
         return await self._run(query, rows)
+
+
+@asynccontextmanager
+async def _moment(
+    db: aiosqlite.Connection, run: Callable[[Query, Sequence[Sequence[Value]]], Awaitable[int]]
+) -> AsyncGenerator[Moment]:
+    moment = Moment(db, run)
+    try:
+        yield moment
+    finally:
+        await _to_the_end(moment.close())
 
 
 def _set_pragmas(db: "sqlite3.Connection") -> None:
@@ -304,6 +329,10 @@ def _connect(uri: str, busy_ms: int) -> "sqlite3.Connection":
     return sqlite3.connect(
         uri, uri=True, timeout=busy_ms / 1000, isolation_level=None, check_same_thread=False
     )
+
+
+async def _begun(db: aiosqlite.Connection) -> None:
+    await db
 
 
 async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:

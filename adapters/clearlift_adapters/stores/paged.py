@@ -5,7 +5,7 @@ stream is seen as of one moment, though not all of them as of the same.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Final
 
 import msgspec
@@ -39,7 +39,7 @@ class PagedArchive:
 
     async def histories(
         self, connection_ids: Sequence[str] | None = None
-    ) -> AsyncIterator[History]:
+    ) -> AsyncGenerator[History]:
         unexplained = await self._db.read(_UNEXPLAINED, UNEXPLAINED_MAX)
         pages = self._pages() if connection_ids is None else _each(sorted(set(connection_ids)))
         end = ""

@@ -1,6 +1,6 @@
 """The port Archive over plain dicts."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 import msgspec
 
@@ -17,7 +17,7 @@ class MemoryArchive:
 
     async def histories(
         self, connection_ids: Sequence[str] | None = None
-    ) -> AsyncIterator[History]:
+    ) -> AsyncGenerator[History]:
         wanted = None if connection_ids is None else set(connection_ids)
         for history in self._histories():  # All at once: that is the one moment.
             if wanted is None or history.connection_id in wanted:
