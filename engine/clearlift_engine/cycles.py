@@ -70,6 +70,12 @@ def newest(entries: Sequence[Entry], wanted: type[E]) -> E | None:
     return None
 
 
+def happened_at(entries: Sequence[Entry], wanted: type[Event]) -> int | None:
+    """Return when the newest event of a kind among these rows happened."""
+    times = (entry.occurred_at for entry in entries if entry.transition == wanted.transition)
+    return max(times, default=None)
+
+
 def job_ids(entries: Sequence[Entry]) -> Sequence[str]:
     """Return the jobs that these rows name."""
     return list(dict.fromkeys(entry.job_id for entry in entries if entry.job_id is not None))

@@ -11,7 +11,7 @@ from typing import Final, Literal
 import msgspec
 
 from clearlift_engine.advice import PROGRAM, Advice, Who, about_block, after_failure
-from clearlift_engine.cycles import Cycle, cycles, newest
+from clearlift_engine.cycles import Cycle, cycles, happened_at, newest
 from clearlift_engine.events import Paused, SyncFailed
 from clearlift_engine.policy import (
     Blocked,
@@ -69,6 +69,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     paused: Paused | None
     failure: SyncFailed | None  # While failed.
+    failed_at: int | None  # Not when an operator last had a word, but when it failed.
     advice: Advice
     cycles: Sequence[Cycle]  # Newest first.
 
@@ -109,6 +110,7 @@ def explain(
         token=token_of(conn, provider, now_ms, schedule),
         paused=paused,
         failure=failure,
+        failed_at=None if failure is None else happened_at(entries, SyncFailed),
         advice=_advice(conn, found, entries, plan, provider),
         cycles=cycles(entries, jobs)[:CYCLES_MAX],
     )

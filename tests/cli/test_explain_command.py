@@ -25,6 +25,16 @@ def test_explain_tells_a_failure_and_the_next_command_which_works(program: Progr
     assert program.run("retry", odd).code == 0
 
 
+def test_a_pause_does_not_move_the_time_of_the_failure(program: Program) -> None:
+    program.seed.add_connection("a", platform="myspace", expires_at="soon")
+    program.run("tick")
+    program.run("pause", "a", "--reason", "why", CLEARLIFT_NOW="2026-10-10T12:10:00Z")
+
+    view = program.run("explain", "a", "--json", CLEARLIFT_NOW="2026-10-10T12:20:00Z").json
+
+    assert view["failure"]["failed_at"].startswith("2026-10-10T12:00:00")
+
+
 def test_explain_says_what_the_next_tick_would_do_as_dry_run_says_it(program: Program) -> None:
     program.seed.add_connection("a", expires_at="2026-10-10 12:01:00")
 

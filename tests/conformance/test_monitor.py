@@ -1,6 +1,6 @@
 """What every Monitor promises."""
 
-from clearlift_engine.events import decode
+from clearlift_engine.events import Paused, Resumed, decode
 from clearlift_engine.overview import Audit, Backlog, Crowd, Flow, RunFact
 from clearlift_engine.pacing import Gate
 from clearlift_engine.policy import DAY_MS, HOUR_MS, iso
@@ -85,6 +85,18 @@ async def test_backlog_says_how_many_wait_and_since_when(world: World) -> None:
         await take(world.store, commit(f"c{number}", DUE, event, at_ms=at_ms))
 
     assert await world.monitor.backlog() == Backlog(3, NOW_MS)
+
+
+async def test_job_that_waits_gets_no_younger_by_what_an_operator_says(world: World) -> None:
+    for name in ("old", "young"):
+        world.seed.add_connection(name)
+    old = await take(world.store, commit("old", DUE, created("old", "j1")))
+    await take(world.store, commit("young", DUE, created("young", "j2"), at_ms=NOW_MS + 1))
+
+    words = Paused(by="ann", reason="why"), Resumed(by="ann", reason="why")
+    await take(world.store, commit(old, *words, at_ms=NOW_MS + HOUR_MS))
+
+    assert await world.monitor.backlog() == Backlog(2, NOW_MS)
 
 
 async def test_runs_are_told_newest_first_with_what_they_count(world: World) -> None:

@@ -259,15 +259,15 @@ def _paused(explained: Explanation) -> PausedView | None:
 
 
 def _failure(explained: Explanation) -> FailureView | None:
-    stream, event = explained.conn.stream, explained.failure
-    if event is None:
+    stream, event, failed_at = explained.conn.stream, explained.failure, explained.failed_at
+    if event is None or failed_at is None:
         return None
     return FailureView(
         event.failure_class,
         event.message,
         event.code,
         stream.failures,
-        iso(stream.changed_at),
+        iso(failed_at),
         when(stream.retry_at),
     )
 

@@ -145,13 +145,20 @@ GROUP BY command
 ORDER BY command;
 
 -- name: backlog
+-- When a job was made is what its own row says: an operator may have had a word since.
 SELECT
   count(*) AS jobs,
-  (
-    SELECT s.changed_at FROM connection_state AS s
-    WHERE s.state = 'job_created' ORDER BY s.position LIMIT 1
+  min(
+    (
+      SELECT o.occurred_at FROM outbox AS o
+      WHERE o.connection_id = s.connection_id AND o.version <= s.version
+        AND o.transition = 'job_created'
+      ORDER BY o.version DESC
+      LIMIT 1
+    )
   ) AS oldest_at
-FROM connection_state WHERE state = 'job_created';
+FROM connection_state AS s
+WHERE s.state = 'job_created';
 
 -- name: runs
 SELECT

@@ -79,12 +79,12 @@ class MemoryMonitor:
         ]
 
     async def backlog(self) -> Backlog:
-        waiting = sorted(
-            (projected.position, projected.stream.changed_at)
+        waiting = [
+            self._db.job_entry(projected).occurred_at
             for projected in self._db.state.values()
             if projected.stream.state == "job_created"
-        )
-        return Backlog(len(waiting), waiting[0][1] if waiting else None)
+        ]
+        return Backlog(len(waiting), min(waiting, default=None))
 
     async def runs(
         self, *, since_ms: int, until_ms: int | None = None, limit: int
