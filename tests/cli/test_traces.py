@@ -61,6 +61,27 @@ def test_what_cannot_be_traced_is_told_and_costs_nothing(
     assert "opentelemetry" not in ended.err.replace("clearlift-cron-worker[otel]", "")
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"OTEL_BSP_MAX_QUEUE_SIZE": "-1"}, {"OTEL_TRACES_SAMPLER_ARG": "x"}]
+)
+def test_variables_that_the_sdk_does_not_take_cost_the_trace_and_no_tick(
+    program: Program, wrong: dict[str, str]
+) -> None:
+    program.seed.add_connection("c", platform="stripe")
+
+    ended = program.run("tick", "--json", OTEL_TRACES_EXPORTER="console", **wrong)
+
+    assert (ended.code, ended.json["jobs_created"]) == (0, 1)
+    assert "Traceback" not in ended.err
+
+
+def test_which_variable_the_sdk_does_not_take_is_told(program: Program) -> None:
+    ended = program.run("tick", OTEL_TRACES_EXPORTER="console", OTEL_BSP_MAX_QUEUE_SIZE="-1")
+
+    assert "there is no trace: OpenTelemetry does not take" in ended.err
+    assert "max_queue_size must be a positive integer" in ended.err
+
+
 def test_without_the_extra_it_is_said_what_to_install(program: Program) -> None:
     # What is imported from the folder comes first: an OpenTelemetry without an SDK.
     (program.folder / "opentelemetry").mkdir()

@@ -1,7 +1,8 @@
 """The exit codes, and the one place where an exception becomes one.
 
-Nothing else in the program catches whatever comes. A message is one line; the traceback is for
-those who ask with -vv. Both pass through the log, which takes out what looks like a secret.
+Nothing else in the program catches whatever comes, but where a trace is made, which may stop no
+run. A message is one line; the traceback is for those who ask with -vv. Both pass through the log,
+which takes out what looks like a secret.
 """
 
 import os

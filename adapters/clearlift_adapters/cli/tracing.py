@@ -18,6 +18,7 @@ _HEADERS: Final = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEAD
 _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _KNOWN: Final = ("otlp", "console")
 _HTTP: Final = "http/protobuf"
+_WHY_MAX: Final = 300  # Characters of what the SDK says.
 _NOT_INSTALLED: Final = (
     "traces are asked for, but OpenTelemetry is not installed: python3 -m pip install "
     "'clearlift-cron-worker[otel]', or set OTEL_TRACES_EXPORTER=none"
@@ -66,9 +67,14 @@ class Tracing:
         """Send what was not sent yet; a collector that does not take it is a line in the log."""
         if self._trace is None:
             return
-        if self._refresher is not None:
-            self._refresher.finish()
-        if not self._trace.end(self.attributes, self.error):
+        try:
+            if self._refresher is not None:
+                self._refresher.finish()
+            in_time = self._trace.end(self.attributes, self.error)
+        except Exception as exc:  # noqa: BLE001  the work is done, whatever became of its trace
+            flags.log.note("warning", "the trace could not be sent", why=_why(exc))
+            return
+        if not in_time:
             flags.log.note("warning", "the trace could not be sent in time")
 
 
@@ -86,7 +92,13 @@ def traced(flags: Flags, name: str) -> Generator[Tracing]:
         yield Tracing()
         return
     flags.log.hide(filter(None, map(flags.environment.get, _HEADERS)))
-    tracing = Tracing(OtelTrace(provider_of(exporters, flags.environment), name))
+    try:
+        tracing = Tracing(OtelTrace(provider_of(exporters, flags.environment), name))
+    except Exception as exc:  # noqa: BLE001  a variable of the SDK's own: the work does not need it
+        said = "there is no trace: OpenTelemetry does not take what its variables (OTEL_*) say"
+        flags.log.note("warning", said, why=_why(exc))
+        yield Tracing()
+        return
     try:
         yield tracing
     except BaseException as exc:
@@ -94,6 +106,10 @@ def traced(flags: Flags, name: str) -> Generator[Tracing]:
         raise
     finally:
         tracing.finish(flags)
+
+
+def _why(exc: Exception) -> str:
+    return f"{type(exc).__name__}: {' '.join(str(exc).split())[:_WHY_MAX]}"
 
 
 def _exporters(flags: Flags) -> Sequence[str]:
