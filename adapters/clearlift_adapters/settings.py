@@ -47,6 +47,9 @@ DEFAULT_CLOUDFLARE: Final = "https://api.cloudflare.com/client/v4"
 DEFAULT_THRESHOLD: Final = 10.0
 DEFAULT_CRON: Final = "*/15 * * * *"
 
+TIMES: Final = "from 1970 to 8999"  # Days before and after can be counted, and written.
+
+_TIMES_END_MS: Final = 221_845_392_000_000  # 9000-01-01
 _DAY_S: Final = DAY_MS // 1000
 _YEAR_S: Final = 365 * _DAY_S
 _BATCH_MAX: Final = 10_000  # A batch is one transaction, and in memory.
@@ -153,12 +156,15 @@ def iso_time(text: str) -> int:
     """Return an ISO 8601 time as milliseconds since 1970; without a zone it is UTC.
 
     Raises:
-        ValueError: it is no such time.
+        ValueError: it is no such time, or one that cannot be counted from: see `TIMES`.
     """
     moment = datetime.fromisoformat(text.strip())
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    ms = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    if not 0 <= ms < _TIMES_END_MS:
+        raise ValueError(text)
+    return ms
 
 
 def _configured(environment: Mapping[str, str]) -> Path | None:
@@ -207,8 +213,8 @@ def _now(found: Found | None) -> int | None:
         return iso_time(str(found.raw))
     except ValueError:
         raise ConfigurationError(
-            f"CLEARLIFT_NOW is {str(found.raw)[:80]!r}: it must be an ISO 8601 time such as "
-            "2026-10-10T12:00:00Z"
+            f"CLEARLIFT_NOW is {str(found.raw)[:80]!r}: it must be an ISO 8601 time {TIMES}, "
+            "such as 2026-10-10T12:00:00Z"
         ) from None
 
 

@@ -90,6 +90,24 @@ def test_quiet_is_about_the_log_and_results_are_still_printed(program: Program) 
         "connections add google",
         "connections set some-connection",
         "queue ack",
+        "tick --deadline nan",
+        "tick --deadline inf",
+        "relay --interval nan",
+        "status --watch nan",
+        "queue pull --visibility nan",
+        "queue pull --visibility inf",
+        "queue retry m --delay nan",
+        "jobs --recent 9223372036854775808",
+        "failures --limit 9223372036854775808",
+        "failures --repeated 9223372036854775808",
+        "queue list --limit 9223372036854775808",
+        "connections set some-connection --interval 9223372036854775808",
+        f"connections set some-connection --interval {'9' * 5000}",
+        "connections add google --interval 9223372036854775808",
+        "status --at 0001-01-01T00:00:00Z",
+        "status --at 9999-12-31T23:59:59Z",
+        "explain some-connection --at 0001-01-01T00:00:00Z",
+        "replay --as-of 9999-12-31T23:59:59Z",
     ],
 )
 def test_wrong_usage_is_code_2_and_goes_to_stderr(
@@ -115,6 +133,20 @@ def test_a_mistyped_command_is_refused_with_the_one_that_is_meant(
     assert code == 2
     assert ("Did you mean" in said) is (meant is not None)
     assert meant is None or f"Did you mean '{meant}'?" in said
+
+
+@pytest.mark.parametrize("arguments", ["queue list --limit 1000000000", "failures --since 999999d"])
+def test_as_much_as_can_be_asked_for_can_be_answered(program: Program, arguments: str) -> None:
+    assert program.run(*arguments.split()).code == 0
+
+
+@pytest.mark.parametrize("now", ["9999-12-31T23:59:00Z", "0001-01-01T00:00:00Z"])
+def test_a_clock_set_to_where_no_days_can_be_counted_is_refused(program: Program, now: str) -> None:
+    ended = program.run("status", CLEARLIFT_NOW=now)
+
+    assert ended.code == 4
+    assert "it must be an ISO 8601 time from 1970 to 8999" in ended.said[0]
+    assert program.run("health", CLEARLIFT_NOW=now).code in (4, 7)
 
 
 def test_tokens_are_no_arguments(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from clearlift_adapters.cli import stopping
+from clearlift_adapters.cli.numbers import SECONDS_MAX
 from clearlift_adapters.cli.options import Command, Flags, moment
 from clearlift_adapters.cli.output import print_json, print_line, when
 from clearlift_adapters.cli.tokens import read_tokens
@@ -65,7 +66,7 @@ def _filled(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
 @click.option(
     "--interval",
     "interval_s",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, SECONDS_MAX),
     metavar="S",
     help="Seconds between two syncs, if not the default.",
 )

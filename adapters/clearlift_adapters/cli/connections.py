@@ -4,13 +4,16 @@ Whether a connection is due, and what it waits for if not, is told by the very r
 decides with, in the words of `tick --dry-run`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import click
 import msgspec
 
 from clearlift_adapters.cli import stopping
 from clearlift_adapters.cli.connect import add
+from clearlift_adapters.cli.numbers import SECONDS_MAX
 from clearlift_adapters.cli.options import Flags, Group
 from clearlift_adapters.cli.output import Columns, print_json, print_line, readable, when
 from clearlift_adapters.cli.world import World, open_world
@@ -18,6 +21,8 @@ from clearlift_adapters.stores.connections import ConnectionRow
 from clearlift_engine.policy import Blocked, Candidate, Clause, assess
 from clearlift_engine.ports import Store
 from clearlift_engine.preview import REASONS
+
+_SECONDS: Final = re.compile(r"\d{1,10}", re.ASCII)
 
 
 class ConnectionView(msgspec.Struct, frozen=True):
@@ -216,6 +221,7 @@ def _summary(view: ConnectionView) -> Sequence[object]:
 def _interval(text: str) -> int | None:
     if text == "default":
         return None
-    if text.isascii() and text.isdigit() and int(text) > 0:
+    if _SECONDS.fullmatch(text) and 0 < int(text) <= SECONDS_MAX:
         return int(text)
-    raise click.BadParameter(f"{text!r} is not a number of seconds", param_hint="--interval")
+    said = f"{text[:80]!r} is not a number of seconds from 1 to {SECONDS_MAX}"
+    raise click.BadParameter(said, param_hint="--interval")

@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from clearlift_adapters.cli import stopping
+from clearlift_adapters.cli.numbers import count
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import Columns, counted, print_json, print_line, readable, when
 from clearlift_adapters.cli.questions import as_sql, at_most, beginning, print_sql, since
@@ -40,7 +41,7 @@ class FailingView(msgspec.Struct, frozen=True):
 @click.command("failures", cls=Command, short_help="List who failed, how often, and what to do.")
 @click.option(
     "--repeated",
-    type=click.IntRange(min=0),
+    type=count(0),
     default=0,
     show_default=True,
     metavar="N",

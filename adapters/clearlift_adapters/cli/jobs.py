@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from clearlift_adapters.cli import stopping
+from clearlift_adapters.cli.numbers import count
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import Columns, counted, print_json, print_line, readable, when
 from clearlift_adapters.cli.questions import as_sql, beginning, print_sql, since
@@ -36,7 +37,7 @@ class JobView(msgspec.Struct, frozen=True):
 @click.command("jobs", cls=Command, short_help="List the newest jobs, or count them by status.")
 @click.option(
     "--recent",
-    type=click.IntRange(min=1),
+    type=count(),
     metavar="N",
     help=f"The newest N.  [default: {RECENT}]",
 )

@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from clearlift_adapters.cli import exits, stopping
+from clearlift_adapters.cli.numbers import count
 from clearlift_adapters.cli.options import Flags, Group
 from clearlift_adapters.cli.output import Columns, counted, print_json, print_line
 from clearlift_adapters.cli.runs import recorded
@@ -88,7 +89,7 @@ def verify(flags: Flags) -> int:
 
 @command.command("rotate", short_help="Bring all tokens under ENCRYPTION_KEY.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; count what would be encrypted anew.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N connections.")
+@click.option("--limit", type=count(), metavar="N", help="At most N connections.")
 @click.pass_obj
 def rotate(flags: Flags, *, dry_run: bool, limit: int | None) -> None:
     """Encrypt under ENCRYPTION_KEY whatever only a key of ENCRYPTION_KEY_PREVIOUS opens.

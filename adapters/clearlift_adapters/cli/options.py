@@ -12,7 +12,7 @@ import click
 from clearlift_adapters.cli.arguments import refuse_values
 from clearlift_adapters.cli.output import print_text
 from clearlift_adapters.logs import Log, listen
-from clearlift_adapters.settings import Settings, iso_time, load_settings
+from clearlift_adapters.settings import TIMES, Settings, iso_time, load_settings
 from clearlift_adapters.sources import nearest
 
 _STRETCH: Final = re.compile(r"(\d{1,6})([dhms])", re.ASCII)
@@ -145,7 +145,7 @@ def moment(text: str) -> int:
     try:
         return iso_time(text)
     except ValueError:
-        wanted = f"{text!r} is not an ISO 8601 time such as 2026-10-10T12:00:00Z"
+        wanted = f"{text!r} is not an ISO 8601 time {TIMES}, such as 2026-10-10T12:00:00Z"
         raise click.BadParameter(wanted) from None
 
 

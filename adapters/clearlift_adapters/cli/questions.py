@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from clearlift_adapters.cli.numbers import count
 from clearlift_adapters.cli.options import Flags, stretch
 from clearlift_adapters.cli.output import print_bytes
 from clearlift_adapters.cli.world import clock_of
@@ -33,7 +34,7 @@ def at_most(lines: int) -> Callable[[F], F]:
     """Return the option that bounds an answer."""
     return click.option(
         "--limit",
-        type=click.IntRange(min=1),
+        type=count(),
         default=lines,
         show_default=True,
         metavar="N",
@@ -42,8 +43,8 @@ def at_most(lines: int) -> Callable[[F], F]:
 
 
 def beginning(flags: Flags, since_ms: int) -> int:
-    """Return when a period begins that ends now."""
-    return clock_of(flags, writes=False).now() - since_ms
+    """Return when a period begins that ends now; none begins before there were times."""
+    return max(0, clock_of(flags, writes=False).now() - since_ms)
 
 
 def print_sql(question: Question) -> None:

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from clearlift_adapters.cli import exits, stopping
+from clearlift_adapters.cli.numbers import COUNT_MAX, Seconds, count
 from clearlift_adapters.cli.options import Flags, Group
 from clearlift_adapters.cli.output import (
     Columns,
@@ -19,7 +20,7 @@ from clearlift_adapters.cli.output import (
 )
 from clearlift_adapters.cli.world import World, open_world
 
-_ALL: Final = 2**62  # As many as there are.
+_ALL: Final = COUNT_MAX  # As many as there are.
 _NO_LEASE: Final = "no message has this lease: it ran out, or was acknowledged already"
 _NO_DEAD_LETTER: Final = "no dead letter has this job id: see `clearlift-cron queue list --dead`"
 
@@ -64,7 +65,7 @@ def command() -> None:
 
 @command.command("list", short_help="Show the messages, without taking them.")
 @click.option("--dead", is_flag=True, help="The dead letters instead.")
-@click.option("--limit", type=click.IntRange(min=1), default=_ALL, metavar="N", help="The first N.")
+@click.option("--limit", type=count(), default=_ALL, metavar="N", help="The first N.")
 @click.pass_obj
 def list_(flags: Flags, *, dead: bool, limit: int) -> None:
     """Show the messages in the embedded queue, oldest first, without taking them.
@@ -114,7 +115,7 @@ async def _depth(flags: Flags) -> DepthView:
 @command.command(short_help="Take messages, as a consumer does.")
 @click.option(
     "--limit",
-    type=click.IntRange(min=1),
+    type=count(),
     default=10,
     show_default=True,
     metavar="N",
@@ -123,7 +124,7 @@ async def _depth(flags: Flags) -> DepthView:
 @click.option(
     "--visibility",
     "visibility_s",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     default=30.0,
     show_default=True,
     metavar="S",
@@ -173,7 +174,7 @@ def ack(flags: Flags, *, leases: tuple[str, ...]) -> int:
 @click.option(
     "--delay",
     "delay_s",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     default=0.0,
     show_default=True,
     metavar="S",

@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from clearlift_adapters.cli import stopping
+from clearlift_adapters.cli.numbers import Seconds
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import print_json, print_line
 from clearlift_adapters.cli.runs import recorded
@@ -26,7 +27,7 @@ LONGEST_WAIT_S: Final = 60.0  # Between two tries while the queue or the databas
 @click.option(
     "--interval",
     "interval_s",
-    type=click.FloatRange(min=0.01),
+    type=Seconds(0.01),
     default=1.0,
     show_default=True,
     metavar="S",

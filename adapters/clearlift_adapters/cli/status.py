@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from clearlift_adapters.cli import stopping
+from clearlift_adapters.cli.numbers import Seconds
 from clearlift_adapters.cli.options import Command, Flags, moment
 from clearlift_adapters.cli.output import (
     Grid,
@@ -56,7 +57,7 @@ class StatusView(msgspec.Struct, frozen=True):
     "every_s",
     is_flag=False,
     flag_value=WATCH_S,
-    type=click.FloatRange(min=1),
+    type=Seconds(1),
     metavar="[SECONDS]",
     help=f"Look again and again, every {WATCH_S:g} seconds by default, until SIGTERM or Ctrl-C.",
 )

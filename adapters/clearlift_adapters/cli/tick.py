@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from clearlift_adapters.cli import exits, stopping
+from clearlift_adapters.cli.numbers import Seconds, count
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import Columns, counted, print_json, print_line
 from clearlift_adapters.cli.relay import BATCH
@@ -28,11 +29,11 @@ RESERVE_S: Final = 20.0
 @click.command("tick", cls=Command, short_help="Make one pass over what is due.")
 @click.option("--relay", "delivers", is_flag=True, help="Deliver the jobs too: no relay needed.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; print what would be done, and why.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N connections.")
+@click.option("--limit", type=count(), metavar="N", help="At most N connections.")
 @click.option(
     "--deadline",
     "deadline_s",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(more=True),
     default=600.0,
     show_default=True,
     metavar="S",
