@@ -57,7 +57,7 @@ def test_verify_says_how_many_columns_open_with_which_key(program: Program) -> N
 
     ended = program.run("keys", "verify", "--json", **BOTH)
 
-    assert (ended.code, counts(ended)) == (0, (2, 2, 0, 0, 0, 0))
+    assert (ended.code, counts(ended)) == (7, (2, 2, 0, 0, 0, 0))
     assert (ended.json["connections"], ended.json["problems"]) == (3, [])
 
 
@@ -92,9 +92,21 @@ def test_verify_tells_a_person_in_a_sentence_and_a_line_for_each(program: Progra
             "of them; 0 malformed, 0 copied, 0 misplaced"
         ),
         "connection\tcolumn\tproblem",
-        "gone\tcredentials_encrypted\tnone",
-        "gone\trefresh_token_encrypted\tnone",
+        "gone\tcredentials_encrypted\tno key opens it",
+        "gone\trefresh_token_encrypted\tno key opens it",
     ]
+
+
+def test_verify_shows_a_person_only_the_first_of_many(program: Program) -> None:
+    for number in range(15):
+        add(program, f"gone-{number:02}", GONE)
+
+    ended = program.run("keys", "verify", **NEW_ONLY)
+
+    shown = ended.out.splitlines()
+    assert ended.code == 7
+    assert len(shown) == 1 + 1 + 20 + 1
+    assert shown[-1] == "and 10 columns more; --json names 1,000"
 
 
 def test_rotate_brings_everything_under_the_new_key_and_the_old_one_can_go(

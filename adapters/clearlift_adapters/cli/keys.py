@@ -29,7 +29,9 @@ if TYPE_CHECKING:  # They load cryptography.
 
 PROBLEMS_MAX: Final = 1_000  # In the report; the counts are always whole.
 _TRIES: Final = 3  # On a connection that others write to at the same time.
+_SHOWN: Final = 20  # Problems that a person is shown.
 _USABLE: Final = ("current", "previous")
+_NO_KEY: Final = "no key opens it"  # In a table: "none" would read as no problem.
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -76,15 +78,16 @@ def command() -> None:
 def verify(flags: Flags) -> int:
     """Try every encrypted column with ENCRYPTION_KEY and with each of ENCRYPTION_KEY_PREVIOUS.
 
-    Nothing is written. The exit code is 7 if any column cannot be used: no key opens it, it is
-    malformed, it stands in two places, or it was written for another place.
+    Nothing is written. The exit code is 0 if all are under ENCRYPTION_KEY, and no previous key is
+    needed any more. It is 7 if a column needs a previous one, or cannot be used: no key opens it,
+    it is malformed, it stands in two places, or it was written for another place.
     """
     report = stopping.run(_verify(flags))
     if flags.json:
         print_json(report)
     else:
         _print_verified(report)
-    return exits.UNSATISFIED if report.problems else exits.DONE
+    return exits.UNSATISFIED if report.problems or report.previous else exits.DONE
 
 
 @command.command("rotate", short_help="Bring all tokens under ENCRYPTION_KEY.")
@@ -248,11 +251,21 @@ def _pages(world: World) -> AsyncIterator[Sequence[StoredCredentials]]:
 
 def _print_verified(report: VerifyReport) -> None:
     print_line(
-        f"{counted(report.connections, 'connection')}: {report.current} columns under the current "
-        f"key, {report.previous} under a previous one, {report.none} under none of them; "
-        f"{report.malformed} malformed, {report.copied} copied, {report.misplaced} misplaced"
+        f"{counted(report.connections, 'connection')}: {counted(report.current, 'column')} under "
+        f"the current key, {report.previous} under a previous one, {report.none} under none of "
+        f"them; {report.malformed} malformed, {report.copied} copied, {report.misplaced} misplaced"
     )
     problems = Columns("connection", "column", "problem")
-    problems.write((each.connection_id, each.column, each.standing) for each in report.problems)
+    problems.write(
+        (
+            each.connection_id,
+            each.column,
+            _NO_KEY if each.standing == "none" else each.standing,
+        )
+        for each in report.problems[:_SHOWN]
+    )
+    total = report.none + report.malformed + report.copied + report.misplaced
+    if total > _SHOWN:
+        print_line(f"and {counted(total - _SHOWN, 'column')} more; --json names {PROBLEMS_MAX:,}")
     if report.previous:
         print_line("`clearlift-cron keys rotate` brings the rest under the current key")
