@@ -143,6 +143,7 @@ def test_a_port_that_is_taken_and_a_database_that_is_not_there_are_told(program:
     absent = program.run("serve", "--port", "0")
 
     assert (taken.code, absent.code) == (4, 4)
+    assert absent.out == ""
     assert "choose others with --host and --port" in taken.said[0]
 
 

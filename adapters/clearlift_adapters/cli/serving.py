@@ -76,11 +76,13 @@ def serve(flags: Flags, *, host: str, port: int) -> None:
     Bound to anything but loopback it needs CLEARLIFT_SERVE_TOKEN, and so does whoever asks.
     """
     with bound(flags, host, port) as listener:
-        stopping.run(_serve(flags, listener, Door(host, _token(flags))))
+        stopping.run(_serve(flags, listener, host))
 
 
-async def _serve(flags: Flags, listener: socket.socket, door: Door) -> None:
+async def _serve(flags: Flags, listener: socket.socket, host: str) -> None:
     await _expect_database(flags)
+    door = Door(host, _token(flags))
+    announce(flags, listener, host)
     with stop_on_signal() as stop:
         await served(flags, Ticker(flags, stop), listener, door, stop)
 
@@ -97,11 +99,13 @@ def run(flags: Flags, *, host: str, port: int) -> None:
     """
     next_after(flags.settings.cron, 0)
     with bound(flags, host, port) as listener:
-        stopping.run(_run(flags, listener, Door(host, _token(flags))))
+        stopping.run(_run(flags, listener, host))
 
 
-async def _run(flags: Flags, listener: socket.socket, door: Door) -> None:
+async def _run(flags: Flags, listener: socket.socket, host: str) -> None:
     await _expect_database(flags)
+    door = Door(host, _token(flags))
+    announce(flags, listener, host)
     with stop_on_signal() as stop:
         ticker = Ticker(flags, stop)
         async with asyncio.TaskGroup() as together:
@@ -160,7 +164,7 @@ def _token(flags: Flags) -> str | None:
 
 @contextmanager
 def bound(flags: Flags, host: str, port: int) -> Generator[socket.socket]:
-    """Listen, and say where.
+    """Listen; what comes meanwhile waits.
 
     Raises:
         ConfigurationError: the address cannot be had, or there is no token and there must be.
@@ -183,14 +187,18 @@ def bound(flags: Flags, host: str, port: int) -> Generator[socket.socket]:
             f"cannot listen at {host}:{port}: {exc.strerror}; choose others with --host and --port"
         ) from exc
     with listener:
-        named = f"[{host}]" if ":" in host else host
-        url = f"http://{named}:{listener.getsockname()[1]}/"
-        if flags.json:
-            output.print_json(AddressView(url))
-        else:
-            output.print_line(f"serving at {url} until SIGTERM")
-        output.flush()
         yield listener
+
+
+def announce(flags: Flags, listener: socket.socket, host: str) -> None:
+    """Say where it listens."""
+    named = f"[{host}]" if ":" in host else host
+    url = f"http://{named}:{listener.getsockname()[1]}/"
+    if flags.json:
+        output.print_json(AddressView(url))
+    else:
+        output.print_line(f"serving at {url} until SIGTERM")
+    output.flush()
 
 
 async def served(
