@@ -226,6 +226,8 @@ def test_files_are_written_once_and_overwritten_only_by_force(
         ("systemd", "--program", "/home/me/bin/clearlift-cron"),
         ("systemd", "--database", "sqlite:///relative.db"),
         ("systemd", "--database", "d1://acc/db"),
+        ("systemd", "--database", "sqlite:////home/me/clearlift.db"),
+        ("--database", "sqlite:////var/lib/clearlift.db", "docker"),
         ("cron", "--program", "/opt/100%/clearlift-cron"),
         ("k8s", "--schedule", "0 3 */10 * 1"),
         ("k8s", "--database", "sqlite:////var/lib/clearlift.db"),

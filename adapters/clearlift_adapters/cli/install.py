@@ -212,6 +212,11 @@ def systemd(
         raise click.BadParameter(f"the units do not see {program}", param_hint="--program")
     chosen |= {"dynamic": user is None, "user": user, "program": program or _here(flags)}
     plan = _plan(flags, may_be_file=True, **chosen)
+    if _is_private(plan.database.removeprefix("sqlite:///")):
+        raise click.UsageError(
+            f"the units do not see {plan.database} (ProtectHome=, PrivateTmp=): keep the database "
+            f"in /var/lib/clearlift, as {DATABASE}"
+        )
     _give(flags, _made(systemd_files, plan), out, force=force)
 
 
@@ -256,6 +261,8 @@ def k8s(flags: Flags, /, *, out: Path | None, force: bool, **chosen: object) -> 
 @click.pass_obj
 def docker(flags: Flags, *, out: Path | None, force: bool, image: str) -> None:
     """Print a Dockerfile: built in stages from pinned packages, run by a user without rights."""
+    if flags.values:
+        raise click.UsageError("an image has no database and no queue: give them where it is run")
     _give(flags, docker_files(Plan(image=image)), out, force=force)
 
 
