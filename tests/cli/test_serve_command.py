@@ -45,6 +45,19 @@ def test_a_tick_is_run_and_the_pages_show_it(serving: Server, program: Program) 
     assert [row["id"] for row in program.rows("runs")] == [report["run_id"]]
 
 
+def test_a_tick_that_is_misconfigured_says_why_beside_its_report(
+    serving: Server, program: Program
+) -> None:
+    program.seed.add_connection("google", platform="google", expires_at="2026-10-10 11:00:00")
+
+    answer = serving.get("/__scheduled?cron=*+*+*+*+*")
+
+    said = answer.json()
+    assert answer.status_code == 500
+    assert "ENCRYPTION_KEY" in said["error"]
+    assert said["report"]["due"] == 2
+
+
 def test_no_two_ticks_of_one_process_overlap(serving: Server, program: Program) -> None:
     tick = "/__scheduled?cron=*+*+*+*+*"
     program.tamper("BEGIN IMMEDIATE")  # Whoever wants to write waits.

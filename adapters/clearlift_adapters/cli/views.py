@@ -52,8 +52,8 @@ class Ticker:
         self._flags, self._stop = flags, stop
         self._under_way = asyncio.Lock()
 
-    async def tick(self) -> tuple[bytes, int]:
-        """Run one as the command does; return its report as JSON, and its exit code.
+    async def tick(self) -> tuple[bytes, int, str]:
+        """Run one as the command does; return its report as JSON, its exit code, its problems.
 
         Raises:
             TickUnderWayError: another one of this process has not ended.
@@ -74,7 +74,7 @@ class Ticker:
                 )
                 code = code_of(outcome, self._flags.settings)
                 tracing.note(outcome, code)
-        return msgspec.json.encode(outcome.report), code
+        return msgspec.json.encode(outcome.report), code, "; ".join(outcome.problems)
 
 
 class _Remembered(Generic[_Kept]):
@@ -146,5 +146,6 @@ class LiveViews:
         except ConfigurationError:
             said = f"cron is {cron[:80]!r}: it must be a cron expression of five fields"
             raise BadRequestError(said) from None
-        report, code = await self._ticker.tick()
-        return TickAnswer(report, code in (exits.DONE, exits.MANY_FAILED))
+        report, code, problems = await self._ticker.tick()
+        well = code in (exits.DONE, exits.MANY_FAILED)
+        return TickAnswer(report, None if well else problems)

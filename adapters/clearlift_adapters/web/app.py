@@ -32,10 +32,10 @@ _SENTENCE_MAX: Final = 500
 
 
 class TickAnswer(msgspec.Struct, frozen=True):
-    """A tick that was run for a request: its report as JSON, and whether it went well."""
+    """A tick that was run for a request: its report as JSON, and why it did not go well."""
 
     report: bytes
-    well: bool
+    why: str | None
 
 
 class TickUnderWayError(CronWorkerError):
@@ -140,7 +140,11 @@ class _Site:
         if request.method == "HEAD":  # Who wants no report wants no tick.
             return await _wrong_method(request, None)
         answer = await self._views.tick(request.query_params.get("cron", ""))
-        return _json(answer.report, 200 if answer.well else 500)
+        if answer.why is None:
+            return _json(answer.report)
+        why = scrubbed(answer.why)[:_SENTENCE_MAX]
+        body = {"error": why, "report": msgspec.Raw(answer.report)}
+        return _json(msgspec.json.encode(body), 500)
 
 
 async def _alive(_request: Request) -> Response:
