@@ -116,11 +116,17 @@ def as_of(
         reconnected=False,  # If it was, the next tick said so; until then nobody knew.
         last_synced_at=synced_at,
         expires_at=expires_at,
+        moved_at=_moved_at(entries),
         expires_odd=conn.expires_odd and expires_at is None,
         job_id=None if job is None else job.id,
         job_since=None if job is None else max(job.created_at or 0, _until(job.started_at, at_ms)),
     )
     return Past(past, recorded)
+
+
+def _moved_at(entries: Sequence[Entry]) -> int | None:
+    times = (entry.occurred_at for entry in entries if entry.transition not in OPERATORS)
+    return max(times, default=None)
 
 
 def _open_at(jobs: Sequence[JobFact], at_ms: int) -> JobFact | None:

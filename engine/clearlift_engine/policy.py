@@ -77,6 +77,8 @@ class Candidate(msgspec.Struct, frozen=True):
     stream: Stream
     scopes_odd: bool = False  # Not JSON. Nothing here reads scopes, but somebody will.
     ref: int = 0  # What Plan calls it.
+    # While syncing: when its stream last moved by anything but an operator's word; 0: never.
+    moved_at: int | None = None
 
 
 class Blocked(msgspec.Struct, frozen=True):
@@ -171,7 +173,8 @@ def _syncing_since(conn: Candidate) -> int:
     """Return the last sign of life of whoever set `syncing`: its job's, or what else is known."""
     if conn.job_since is not None:
         return conn.job_since
-    return max(conn.stream.changed_at, conn.last_synced_at or 0) or conn.connected_at or 0
+    moved_at = conn.stream.changed_at if conn.moved_at is None else conn.moved_at
+    return max(moved_at, conn.last_synced_at or 0) or conn.connected_at or 0
 
 
 def interval_of(conn: Candidate, schedule: Schedule) -> int:

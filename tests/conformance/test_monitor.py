@@ -57,6 +57,19 @@ async def test_syncing_for_longer_than_a_job_may_take_is_stuck(world: World) -> 
     assert (crowd.connections, crowd.stuck) == (2, 1)
 
 
+async def test_what_an_operator_says_of_a_stuck_connection_is_no_sign_of_life(
+    world: World,
+) -> None:
+    long_ago = NOW_MS - JOB_LIMIT_MS
+    for name, since in (("stuck", long_ago), ("alive", long_ago + 1000)):
+        world.seed.add_connection(name, sync_status="syncing", last_synced_at=plain(long_ago))
+        cycle = await take(world.store, commit(name, DUE, failed(retry_at=NOW_MS), at_ms=since))
+        words = Paused(by="ann", reason="why"), Resumed(by="ann", reason="why")
+        await take(world.store, commit(cycle, *words, at_ms=NOW_MS - HOUR_MS))
+
+    assert {(crowd.connections, crowd.stuck) for crowd in await crowds(world)} == {(2, 1)}
+
+
 async def test_past_states_come_from_the_log(world: World) -> None:
     for name in ("moved", "still", "later"):
         world.seed.add_connection(name)

@@ -37,6 +37,7 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
                 "o USING COVERING INDEX connection_settings_interval (sync_interval<?)",
                 "j USING INDEX clearlift_open_jobs_by_age (connection_id=? AND <expr>>?)",
                 _STREAM,
+                "e USING INDEX sqlite_autoindex_outbox_1 (connection_id=? AND version<?)",
                 # Where very many are overdue:
                 "MERGE (EXCEPT)",
                 "c USING COVERING INDEX clearlift_connections_by_id (id>?)",
@@ -52,7 +53,10 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
         "future": Expected((f"{_DUE_INDEX} (<expr>>?)",)),
         "dead": Expected(("connection_state_dead (connection_id>?)", _CONNECTION_BY_ID, _SEALS)),
         "candidates": Expected(
-            ("c USING INTEGER PRIMARY KEY (rowid=?)", _OPEN_JOBS, _STREAM, _SEALS)
+            (
+                *("c USING INTEGER PRIMARY KEY (rowid=?)", _OPEN_JOBS, _STREAM, _SEALS),
+                "e USING INDEX sqlite_autoindex_outbox_1 (connection_id=? AND version<?)",
+            )
         ),
         "refs": Expected((_CONNECTION_BY_ID,)),
         "waiting": Expected(

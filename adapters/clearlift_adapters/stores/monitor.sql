@@ -31,8 +31,20 @@ CROSS JOIN json_each(
         sum(c.expires_at IS NOT NULL AND c.expires_ms < :now_ms) AS expired,
         sum(c.expires_ms >= :now_ms AND c.expires_ms < :expires_before_ms) AS expiring,
         sum(
-          c.sync_status = 'syncing'
-          AND max(coalesce(s.changed_at, 0), coalesce(c.synced_ms, 0)) <= :job_horizon_ms
+          CASE
+            WHEN c.sync_status IS NOT 'syncing' OR c.synced_ms > :job_horizon_ms THEN 0
+            WHEN coalesce(s.changed_at, 0) <= :job_horizon_ms THEN 1
+            ELSE coalesce(  -- What an operator says is no sign of life.
+              (
+                SELECT e.occurred_at FROM outbox AS e
+                WHERE e.connection_id = c.id AND e.version <= s.version
+                  AND e.transition NOT IN ('paused', 'resumed', 'retry_requested')
+                ORDER BY e.version DESC
+                LIMIT 1
+              ),
+              0
+            ) <= :job_horizon_ms
+          END
         ) AS stuck
       FROM (
         SELECT

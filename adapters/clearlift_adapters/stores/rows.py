@@ -77,6 +77,7 @@ def candidate_in(row: Row) -> Candidate:
         known_as,
         *projected,
         scopes_odd,
+        moved_at,
     ) = row
     stream = Stream(connection_id, *projected) if projected[0] else Stream(connection_id)
     dead = stream.state == "failed" and stream.retry_at is None
@@ -100,6 +101,7 @@ def candidate_in(row: Row) -> Candidate:
         stream,
         bool(scopes_odd),
         ref,
+        moved_at,
     )
 
 

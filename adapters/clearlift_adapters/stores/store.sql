@@ -103,10 +103,26 @@ servable AS (
     )
     AND (
       c.sync_status IS NOT 'syncing'
-      OR max(coalesce(s.changed_at, 0), c.synced_s * 1000) <= :job_horizon_ms
       OR EXISTS (  -- Then its age decides, just below.
         SELECT 1 FROM sync_jobs AS j
         WHERE j.connection_id = c.id AND j.status IN ('pending', 'running')
+      )
+      -- What an operator says is no sign of life.
+      OR (
+        c.synced_s * 1000 <= :job_horizon_ms
+        AND (
+          coalesce(s.changed_at, 0) <= :job_horizon_ms
+          OR coalesce(
+            (
+              SELECT e.occurred_at FROM outbox AS e
+              WHERE e.connection_id = c.id AND e.version <= s.version
+                AND e.transition NOT IN ('paused', 'resumed', 'retry_requested')
+              ORDER BY e.version DESC
+              LIMIT 1
+            ),
+            0
+          ) <= :job_horizon_ms
+        )
       )
     )
     AND NOT EXISTS (
@@ -181,7 +197,21 @@ SELECT
   iif(s.state = 'failed' AND s.retry_at IS NULL, (SELECT k.known_as FROM credential_seals AS k WHERE k.connection_id = c.id), NULL) AS known_as,
   s.state, s.version, s.hash, s.changed_at, s.job_id, s.lease_until, s.retry_at, s.failures,
   s.credentials, s.in_doubt, s.paused_at,
-  c.scopes IS NOT NULL AND NOT json_valid(c.scopes) AS scopes_odd
+  c.scopes IS NOT NULL AND NOT json_valid(c.scopes) AS scopes_odd,
+  iif(
+    c.sync_status = 'syncing',
+    coalesce(
+      (
+        SELECT e.occurred_at FROM outbox AS e
+        WHERE e.connection_id = c.id AND e.version <= s.version
+          AND e.transition NOT IN ('paused', 'resumed', 'retry_requested')
+        ORDER BY e.version DESC
+        LIMIT 1
+      ),
+      0
+    ),
+    NULL
+  ) AS moved_at
 FROM json_each(:refs) AS r
 CROSS JOIN platform_connections AS c ON c.rowid = r.value AND typeof(c.id) = 'text'
 LEFT JOIN connection_state AS s ON s.connection_id = c.id

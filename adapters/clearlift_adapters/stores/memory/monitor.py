@@ -57,7 +57,7 @@ class MemoryMonitor:
             connections[kind] += 1
             expired[kind] += row.expires_at is not None and (ends or 0) < now_ms
             expiring[kind] += ends is not None and now_ms <= ends < now_ms + EXPIRING_MS
-            alive = max(stream.changed_at, _second(row.last_synced_at) or 0)
+            alive = max(self._db.moved_at(row.id), _second(row.last_synced_at) or 0)
             stuck[kind] += row.sync_status == "syncing" and alive <= now_ms - job_limit_ms
         return [
             Crowd(*kind, connections[kind], expired[kind], expiring[kind], stuck[kind])

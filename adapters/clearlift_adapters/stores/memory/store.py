@@ -179,6 +179,7 @@ def candidate(db: MemoryDatabase, ref: int, open_job: JobTableRow | None) -> Can
         stream=stream,
         scopes_odd=row.scopes is not None and not _is_json(row.scopes),
         ref=ref,
+        moved_at=db.moved_at(row.id) if row.sync_status == "syncing" else None,
     )
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from clearlift_adapters.credentials import Stored
 from clearlift_adapters.stores.timestamps import milliseconds
+from clearlift_engine.cycles import OPERATORS
 from clearlift_engine.pacing import Gate
 from clearlift_engine.stream import Draft, Entry, Stream
 
@@ -178,6 +179,15 @@ class MemoryDatabase:
             if (entry := self.outbox[position]).connection_id == connection_id
             and entry.transition == "job_created"
         )
+
+    def moved_at(self, connection_id: str) -> int:
+        """Return when anybody but an operator last wrote of a connection; 0: nobody has."""
+        times = (
+            entry.occurred_at
+            for entry in self.outbox.values()
+            if entry.connection_id == connection_id and entry.transition not in OPERATORS
+        )
+        return max(times, default=0)
 
     def stream(self, connection_id: str) -> Stream:
         """Return where a connection stands, by its projection."""
