@@ -70,6 +70,13 @@ def test_unknown_connection_and_unwritable_file_are_refused(program: Program) ->
     assert not (program.folder / FILE).exists()
 
 
+def test_a_link_that_leads_nowhere_is_not_written_through(program: Program) -> None:
+    (program.folder / "page.html").symlink_to(program.folder / "beside")
+
+    assert program.run("report", "--out", "page.html").code == 4
+    assert not (program.folder / "beside").exists()
+
+
 def test_no_secret_is_on_any_page(program: Program) -> None:
     tokens = f"{SECRET}-access\n{SECRET}-refresh\n"
     key = {"ENCRYPTION_KEY": KEY, "GOOGLE_CLIENT_SECRET": f"{SECRET}-client"}

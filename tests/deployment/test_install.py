@@ -193,6 +193,16 @@ def test_a_consumer_is_told_what_the_example_says(capsys: Capture) -> None:
     assert {**database, "database_id": ""} == {**wanted, "database_id": ""}
 
 
+def test_a_link_that_leads_nowhere_is_not_written_through(tmp_path: Path) -> None:
+    beside = tmp_path / "beside"
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "clearlift").symlink_to(beside)
+
+    assert run(["install", "cron", "--out", str(tmp_path / "out")]) == 2
+    assert not beside.exists()
+    assert run(["install", "cron", "--out", str(tmp_path / "out"), "--force"]) == 0
+
+
 def test_a_schedule_stays_on_its_line(capsys: Capture) -> None:
     made = printed(capsys, "cron", "--schedule", " */15 *\n*  * * ")
 

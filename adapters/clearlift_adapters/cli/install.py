@@ -4,6 +4,7 @@ It reads no setting and writes only where --out says: what it prints is for anot
 as for this one. Secrets are not asked for; the files name where each is read from.
 """
 
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -319,7 +320,8 @@ def _print(file: File, *, first: bool) -> None:
 
 def _write(made: Sequence[File], out: Path, *, force: bool) -> None:
     """Write all files, or none if one of them is there already."""
-    there = [out / file.name for file in made if (out / file.name).exists()]
+    # A link is there too, whether or not it leads anywhere.
+    there = [out / file.name for file in made if os.path.lexists(out / file.name)]
     if there and not force:
         names = ", ".join(map(str, there))
         verb = "is" if len(there) == 1 else "are"
@@ -327,7 +329,8 @@ def _write(made: Sequence[File], out: Path, *, force: bool) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for file in made:
-            (out / file.name).write_text(file.text, encoding="utf-8")
+            with (out / file.name).open("w" if force else "x", encoding="utf-8") as opened:
+                opened.write(file.text)
     except OSError as exc:
         wanted = "name a directory that this user may write to"
         raise ConfigurationError(f"cannot write to {out}: {exc.strerror}; {wanted}") from exc

@@ -81,7 +81,9 @@ def write(file: Path, page: str) -> None:
         ConfigurationError: the file cannot be written.
     """
     try:
-        number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # What is not there is made, and not by way of a link that leads nowhere.
+        how = os.O_TRUNC if file.exists() else os.O_CREAT | os.O_EXCL
+        number = os.open(file, os.O_WRONLY | how, 0o600)
         with open(number, "wb") as opened:  # noqa: PTH123  it is open already
             opened.write(page.encode())
     except OSError as exc:
