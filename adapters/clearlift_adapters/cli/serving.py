@@ -28,11 +28,12 @@ HOST: Final = "127.0.0.1"
 PORT: Final = 8787
 RELAY_INTERVAL_S: Final = 1.0
 LONGEST_NAP_S: Final = 15.0  # While a tick is awaited: the clock may be set meanwhile.
-GRACE_S: Final = 30  # For what is being answered when the end comes.
+GRACE_S: Final = 30  # For a tick that was asked for; who does not read an answer has less.
 
 _NO_WEB: Final = (
     "serving needs two more packages: python3 -m pip install 'clearlift-cron-worker[web]'"
 )
+_NOT_ACCEPTED: Final = "connections are not accepted: raise the limit of files (ulimit -n 1024)"
 _OPEN_TO_ALL: Final = (
     "whoever can reach this address could read customers' names: set CLEARLIFT_SERVE_TOKEN, or "
     "CLEARLIFT_SERVE_TOKEN_FILE, to a token (openssl rand -hex 32), or bind it to 127.0.0.1"
@@ -208,6 +209,7 @@ async def served(
     import uvicorn  # noqa: PLC0415  the extra
 
     from clearlift_adapters.web.app import app  # noqa: PLC0415  likewise
+    from clearlift_adapters.web.callers import Caller, accept_errors_told, room  # noqa: PLC0415  likewise
 
     class Server(uvicorn.Server):
         """One that leaves the signals alone: they are taken for all that run here."""
@@ -220,20 +222,21 @@ async def served(
         app(LiveViews(flags, ticker), door),
         lifespan="off",
         ws="none",
-        http="h11",
+        http=Caller,
+        backlog=room().backlog,
         log_config=None,
         access_log=False,
         proxy_headers=False,  # Who the peer is, is not for the peer to say.
         server_header=False,
-        limit_concurrency=64,
         timeout_graceful_shutdown=GRACE_S,
     )
     server = Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    ended = asyncio.create_task(stop.until_asked())
-    try:
-        await asyncio.wait((serving, ended), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        server.should_exit = True
-        ended.cancel()
-        await serving
+    with accept_errors_told(lambda why: flags.log.note("warning", _NOT_ACCEPTED, why=why)):
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        ended = asyncio.create_task(stop.until_asked())
+        try:
+            await asyncio.wait((serving, ended), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            server.should_exit = True
+            ended.cancel()
+            await serving
