@@ -88,6 +88,38 @@ def test_a_connection_has_a_page_and_its_twin_whatever_its_id(serving: Server) -
     }
 
 
+def test_an_id_may_end_as_a_twin_does(serving: Server, program: Program) -> None:
+    program.seed.add_connection("c", platform="stripe")
+    program.seed.add_connection("d.json", platform="stripe")
+
+    page, twin = serving.get("/connections/d.json"), serving.get("/connections/d.json.json").json()
+
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert 'href="/connections/d.json.json"' in page.text
+    assert twin["connection"]["id"] == "d.json"
+    assert serving.get("/connections/c.json").json()["connection"]["id"] == "c"
+
+
+def test_a_tick_needs_no_cron_and_is_not_run_for_another_page(serving: Server) -> None:
+    assert serving.get("/__scheduled", Referer="https://evil.example/").status_code == 403
+    assert serving.get("/__scheduled?cron=").status_code == 400
+    assert serving.get("/__scheduled").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "token", ["short", "long-enough-but\nin-two-lines", "überaus-geheim-und-lang"]
+)
+def test_a_token_that_lets_nobody_in_is_refused_and_found(program: Program, token: str) -> None:
+    refused = program.run("serve", "--port", "0", CLEARLIFT_SERVE_TOKEN=token)
+    doctor = program.run("doctor", "--json", CLEARLIFT_SERVE_TOKEN=token)
+
+    [found] = [each for each in doctor.json["findings"] if each["check"] == "serve_token"]
+    assert (refused.code, doctor.code) == (4, 7)
+    assert refused.said[0] == f"{found['found']}; make one by openssl rand -hex 32"
+    assert (found["severity"], found["remedy"]) == ("error", "openssl rand -hex 32")
+    assert token not in refused.err + doctor.out
+
+
 def test_probes_and_metrics_answer(serving: Server, program: Program) -> None:
     assert serving.get("/healthz").text == "alive\n"
     assert serving.get("/readyz").text == "ready\n"

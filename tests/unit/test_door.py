@@ -61,6 +61,8 @@ def test_a_name_that_was_rebound_to_loopback_gets_nothing(host: str, path: str) 
         {"sec-fetch-site": "same-site"},
         {"origin": "https://evil.example"},
         {"origin": "null"},
+        {"referer": "https://evil.example/page"},
+        {"referer": "http://[/"},
         {"x-forwarded-for": "127.0.0.1"},
         {"forwarded": "for=10.0.0.1"},
     ],
@@ -77,6 +79,7 @@ def test_a_tick_is_run_for_loopback_only(peer: str | None) -> None:
 def test_whoever_types_the_address_may_tick() -> None:
     assert asked(LOCAL, TICK, {**HERE, "sec-fetch-site": "none"}) is None
     assert asked(LOCAL, TICK, {**HERE, "origin": "http://localhost:8787"}) is None
+    assert asked(LOCAL, TICK, {**HERE, "referer": "http://localhost:8787/page"}) is None
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from clearlift_adapters.settings import DEFAULT_CRON, Settings
 from clearlift_adapters.sources import CONFIG
 from clearlift_adapters.stores.checkup import Claims, SqlCheckup, durability
 from clearlift_adapters.stores.database import SqliteDatabase
+from clearlift_adapters.web.door import MAKE_ONE, token_problem
 from clearlift_engine.errors import ConfigurationError, CronWorkerError
 from clearlift_engine.overview import Overview
 from clearlift_engine.policy import HOUR_MS
@@ -68,6 +69,7 @@ class Examination:
         now_ms = SystemClock().now() if settings.now_ms is None else settings.now_ms
         self.findings += configuration(settings)
         self.findings += start.looked_at(settings, now_ms, sound.environment)
+        self.findings += _serving(settings)
         if "CLEARLIFT_DATABASE" not in self._wrong:
             await self._look("database", lambda: self._database(sound))
         if self._online:
@@ -202,3 +204,19 @@ def _wait_ms(seen: Overview, claims: Claims) -> int:
 
 def _is_remote(url: str) -> bool:
     return not url.startswith("sqlite:") and bool(url)
+
+
+def _serving(settings: Settings) -> Iterable[Finding]:
+    """Return whether `serve` would take the token, if there is one."""
+    if settings.serve_token is None:
+        return []
+    problem = token_problem(settings.serve_token.value)
+    return [
+        Finding(
+            "serve_token",
+            "ok" if problem is None else "error",
+            "CLEARLIFT_SERVE_TOKEN",
+            problem or "whoever asks a server can send the token",
+            remedy=None if problem is None else MAKE_ONE,
+        )
+    ]

@@ -21,7 +21,7 @@ from clearlift_adapters.cli.schedule import next_after
 from clearlift_adapters.cli.stopping import Stop, stop_on_signal
 from clearlift_adapters.cli.views import LiveViews, Ticker
 from clearlift_adapters.cli.world import clock_of, open_world
-from clearlift_adapters.web.door import TOKEN_CHARS_MIN, Door, is_loopback
+from clearlift_adapters.web.door import MAKE_ONE, Door, is_loopback, token_problem
 from clearlift_engine.errors import ConfigurationError, UnavailableError
 
 HOST: Final = "127.0.0.1"
@@ -72,7 +72,7 @@ def serve(flags: Flags, *, host: str, port: int) -> None:
     /                      the report, which reloads itself
     /connections/ID        one connection's life; with .json for programs
     /status.json, /metrics, /healthz, /readyz
-    /__scheduled?cron=...  runs a tick, from this machine only
+    /__scheduled           runs a tick, from this machine only
 
     Bound to anything but loopback it needs CLEARLIFT_SERVE_TOKEN, and so does whoever asks.
     """
@@ -175,11 +175,9 @@ def bound(flags: Flags, host: str, port: int) -> Generator[socket.socket]:
     token = _token(flags)
     if token is None and not is_loopback(host):
         raise ConfigurationError(_OPEN_TO_ALL)
-    if token is not None and len(token) < TOKEN_CHARS_MIN:
-        raise ConfigurationError(
-            f"CLEARLIFT_SERVE_TOKEN has less than {TOKEN_CHARS_MIN} characters: make one by "
-            "openssl rand -hex 32"
-        )
+    problem = None if token is None else token_problem(token)
+    if problem is not None:
+        raise ConfigurationError(f"{problem}; make one by {MAKE_ONE}")
     try:
         [(family, _, _, _, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         listener = socket.create_server(address, family=family)

@@ -138,13 +138,14 @@ class LiveViews:
             return str(exc)
         return f"{len(lacking)} migrations are not applied" if lacking else None
 
-    async def tick(self, cron: str) -> "TickAnswer":
+    async def tick(self, cron: str | None) -> "TickAnswer":
         from clearlift_adapters.web.app import BadRequestError, TickAnswer  # noqa: PLC0415  starlette
 
         try:
-            next_after(cron, 0)
+            if cron is not None:
+                next_after(cron, 0)
         except ConfigurationError:
-            said = f"cron is {cron[:80]!r}: it must be a cron expression of five fields"
+            said = f"cron is {str(cron)[:80]!r}: it must be a cron expression of five fields"
             raise BadRequestError(said) from None
         report, code, problems = await self._ticker.tick()
         well = code in (exits.DONE, exits.MANY_FAILED)

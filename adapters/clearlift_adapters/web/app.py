@@ -66,8 +66,8 @@ class Views(Protocol):
         """Return why nothing can be done now; None: the database answers and is up to date."""
         ...
 
-    async def tick(self, cron: str) -> TickAnswer:
-        """Run a tick.
+    async def tick(self, cron: str | None) -> TickAnswer:
+        """Run a tick; `cron` says which of several schedules it is for, and there is one.
 
         Raises:
             BadRequestError: `cron` is no cron expression.
@@ -125,7 +125,12 @@ class _Site:
         return _unknown() if life is None else HTMLResponse(life_page(life, live=True))
 
     async def life_json(self, request: Request) -> Response:
-        found = await self._views.life_json(request.path_params["connection_id"])
+        connection_id = request.path_params["connection_id"]
+        # An id may end like that itself; then its twin ends like that twice.
+        namesake = await self._views.life(f"{connection_id}.json")
+        if namesake is not None:
+            return HTMLResponse(life_page(namesake, live=True))
+        found = await self._views.life_json(connection_id)
         return _json_error(404, "there is no such connection") if found is None else _json(found)
 
     async def metrics(self, _request: Request) -> Response:
@@ -139,7 +144,7 @@ class _Site:
     async def tick(self, request: Request) -> Response:
         if request.method == "HEAD":  # Who wants no report wants no tick.
             return await _wrong_method(request, None)
-        answer = await self._views.tick(request.query_params.get("cron", ""))
+        answer = await self._views.tick(request.query_params.get("cron"))
         if answer.why is None:
             return _json(answer.report)
         why = scrubbed(answer.why)[:_SENTENCE_MAX]

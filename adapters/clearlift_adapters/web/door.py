@@ -11,6 +11,7 @@ bearer token, or as the password of any user, which is what a browser asks its u
 
 import binascii
 import hmac
+import re
 from base64 import b64decode
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -22,7 +23,9 @@ import msgspec
 PROBES: Final = ("/healthz", "/readyz")
 TICK: Final = "/__scheduled"
 TOKEN_CHARS_MIN: Final = 16
+MAKE_ONE: Final = "openssl rand -hex 32"
 
+_SENDABLE: Final = re.compile("[!-~]+")  # What every client can put into a header as it is.
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
@@ -42,6 +45,18 @@ def is_loopback(host: str) -> bool:
         return ip_address(name.partition("%")[0]).is_loopback
     except ValueError:
         return False
+
+
+def token_problem(token: str) -> str | None:
+    """Return what is wrong with a token, None if it will do."""
+    if len(token) < TOKEN_CHARS_MIN:
+        return f"CLEARLIFT_SERVE_TOKEN has less than {TOKEN_CHARS_MIN} characters"
+    if _SENDABLE.fullmatch(token) is None:
+        return (
+            "CLEARLIFT_SERVE_TOKEN has characters that no header can carry (spaces, line feeds, or "
+            "others than ASCII), so that nobody could be let in"
+        )
+    return None
 
 
 class Door(msgspec.Struct, frozen=True):
@@ -77,8 +92,7 @@ class Door(msgspec.Struct, frozen=True):
             return Refusal(403, "ticks are not run for a proxy")
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return Refusal(403, "ticks are not run for another site's page")
-        origin = headers.get("origin")
-        if origin is not None and not _names_loopback(urlsplit(origin).netloc):
+        if not all(_is_here(headers[name]) for name in ("origin", "referer") if name in headers):
             return Refusal(403, "ticks are not run for another site's page")
         return None
 
@@ -90,6 +104,13 @@ def _names_loopback(authority: str) -> bool:
     except ValueError:
         return False
     return host is not None and "@" not in authority and is_loopback(host)
+
+
+def _is_here(url: str) -> bool:
+    try:
+        return _names_loopback(urlsplit(url).netloc)
+    except ValueError:
+        return False
 
 
 def _holds(authorization: str, token: str) -> bool:
