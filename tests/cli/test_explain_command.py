@@ -75,6 +75,18 @@ def test_past_is_told_from_the_log_and_today_is_named_as_such(program: Program) 
     assert now["advice"]["command"] == "clearlift-cron resume --reason TEXT a"
 
 
+def test_nobody_was_due_before_the_account_was_connected(program: Program) -> None:
+    program.seed.add_connection("a", platform="stripe", connected_at="2026-10-01 08:00:00")
+
+    before = ("explain", "a", "--at", "2026-09-01T00:00:00Z")
+    then = program.run(*before, "--json").json
+    shown = program.run(*before).out
+
+    assert (then["due"], then["blocked"], then["due_at"]) == (False, None, None)
+    assert "not due: nothing had happened to it yet; its account was connected at" in shown
+    assert len(shown.splitlines()) == 2
+
+
 def test_what_cannot_be_explained_is_wrong_usage(program: Program) -> None:
     program.seed.add_connection("gone", platform="stripe")
     program.run("pause", "gone", "--reason", "r")

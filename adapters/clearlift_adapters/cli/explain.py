@@ -30,6 +30,7 @@ ROWS: Final = 200  # Of the log, the newest: more than ten cycles have, whatever
 PAGE: Final = 1_000
 SHOWN_MAX: Final = 200  # Characters of a name; some other program may have written megabytes.
 
+NOT_YET: Final = "not due: nothing had happened to it yet"
 ONLY_TODAY: Final = (
     "of the past the log is known; activity, sync status, last sync, token and settings only as "
     "they are today, unless the log has recorded them"
@@ -215,6 +216,7 @@ def _view(
     explained: Explanation, row: ConnectionRow, next_tick_at: int | None, *, past: bool
 ) -> ExplainView:
     conn, found, stream = explained.conn, explained.found, explained.conn.stream
+    began = stream.state is not None or not past or (conn.connected_at or 0) <= explained.at
     return ExplainView(
         connection_id=conn.connection_id,
         at=iso(explained.at),
@@ -225,10 +227,10 @@ def _view(
         account_name=row.account_name,
         state=stream.state,
         changed_at=when(stream.changed_at) if stream.state else None,
-        due=not isinstance(found, Blocked),
+        due=began and not isinstance(found, Blocked),
         blocked=found.clause if isinstance(found, Blocked) else None,
-        why=why(found),
-        due_at=when(explained.due_at),
+        why=why(found) if began else NOT_YET,
+        due_at=when(explained.due_at) if began else None,
         next_tick_at=when(next_tick_at),
         advice=explained.advice,
         clauses=[_clause(line) for line in explained.clauses],
@@ -291,6 +293,10 @@ def _print(view: ExplainView) -> None:
     name = f" ({view.account_name[:SHOWN_MAX]})" if view.account_name else ""
     account = view.account_id[:SHOWN_MAX]
     print_line(f"{view.connection_id}: {view.platform[:SHOWN_MAX]} account {account}{name}")
+    if view.why == NOT_YET:
+        connected = readable(view.connected_at)
+        print_line(f"at {readable(view.at)}: {NOT_YET}; its account was connected at {connected}")
+        return
     print_line(f"at {readable(view.at)}: {view.why}{_when_due(view)}")
     if view.failure is not None:
         failed = view.failure
