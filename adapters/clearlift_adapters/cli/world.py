@@ -76,10 +76,10 @@ async def open_world(flags: Flags, mode: Mode) -> AsyncGenerator[World]:
     """
     settings = flags.settings
     clock = clock_of(flags, writes=mode != "ro")
+    # Requests have a clock of their own: where one is set, its first reading is the run's.
+    access = cloudflare_of(settings, clock_of(flags, writes=False))
     async with (
-        open_backend(
-            settings.database, settings.queue, mode=mode, cloudflare=cloudflare_of(settings, clock)
-        ) as backend,
+        open_backend(settings.database, settings.queue, mode=mode, cloudflare=access) as backend,
         _Refresher(settings, clock) as refresher,
     ):
         if mode != "ro":
