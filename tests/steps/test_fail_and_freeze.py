@@ -13,7 +13,7 @@ from tests.steps.processes import Warm
 from tests.steps.scenes import SCENES
 from tests.steps.sweep import JOURNALS, Journal, Sweep, broken
 
-FEW: Final = 43
+FEW: Final = 61
 
 
 @pytest.mark.parametrize("journal", JOURNALS)

@@ -1,6 +1,6 @@
 """A database of rows as no program should have written them, all of them drawn from a seed.
 
-Fifteen hundred in every run; a hundred thousand with CLEARLIFT_PROOF=full. One in ten is healthy,
+Six hundred in every run; a hundred thousand with CLEARLIFT_PROOF=full. One in ten is healthy,
 and whatever the others are, each of those gets its one job and its one message.
 """
 
@@ -23,7 +23,7 @@ from tests.seed import Value
 from tests.trouble.files import FULL
 from tests.trouble.scene import LATER_MS, Scene
 
-ROWS: Final = 100_000 if FULL else 1_500
+ROWS: Final = 100_000 if FULL else 600
 HEALTHY_EACH: Final = 10  # One row in so many.
 HUGE_EACH: Final = 1_000
 HUGE: Final = "x" * 2 * 1024 * 1024
