@@ -119,12 +119,13 @@ def test_dead_grants_are_named_up_to_a_number() -> None:
 
 
 def test_what_customers_can_choose_is_neither_a_mention_nor_a_link() -> None:
-    grant = DeadGrant("<!channel> & co\nx", "<https://evil.example|click>", "f")
+    grant = DeadGrant("`<!channel>` & co\nx", "<https://evil.example|click>", "f")
 
     text = text_of(Changes(grants=[grant]))
 
+    assert text.count("`") == len("``"), "an id ends what is set as code"
     assert "<" not in text
-    assert "'&lt;!channel&gt; &amp; co x'" in text
+    assert "&lt;!channel&gt;" in text
     assert len(text.splitlines()) == 2
 
 

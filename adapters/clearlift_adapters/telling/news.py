@@ -73,7 +73,7 @@ def _dead(grant: DeadGrant) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return `text` so that nothing in it is a mention or a link."""
-    for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+    """Return `text` so that nothing in it is a mention or a link, nor ends what is set as code."""
+    for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("`", "'")):
         text = text.replace(sign, entity)
     return " ".join(text.split())
