@@ -138,8 +138,10 @@ def test_what_was_done_to_the_database_is_named(
         sealed.tamper(statement)
 
     found = named(verify(sealed))
+    [run] = sealed.run("runs", "--command", "audit verify", "--json").lines[:-1]
 
     assert found[0] == expected
+    assert run["outcome"] == "violated"
 
 
 def test_a_log_and_seals_that_were_cut_together_are_seen_by_the_file(sealed: Program) -> None:

@@ -15,8 +15,8 @@ import msgspec
 from clearlift_adapters.cli import exits, stopping
 from clearlift_adapters.cli.options import Command, Flags, Group, SelfContained
 from clearlift_adapters.cli.output import Columns, counted, print_bytes, print_json, print_line
-from clearlift_adapters.cli.runs import recorded
-from clearlift_adapters.cli.world import World, open_world
+from clearlift_adapters.cli.runs import noted, recorded
+from clearlift_adapters.cli.world import World, clock_of, open_world
 from clearlift_adapters.seal_files import SealFile, created, merged, opened, rows_in, seals_in
 from clearlift_adapters.stores.seals import ROWS_AT_ONCE, SqliteSeals
 from clearlift_engine.errors import ConfigurationError
@@ -178,12 +178,15 @@ def verify_(flags: Flags, *, log: Path | None, seals: Path | None, public_key: s
         print_json(proof)
     else:
         _print(proof)
+    if proof.seals == 0 and not proof.violations:
+        flags.log.note("warning", "there is no seal: nothing is proven; run `audit seal` first")
+    return _code_of(proof)
+
+
+def _code_of(proof: Proof) -> int:
     if proof.violations:
         return exits.VIOLATED
-    if proof.seals == 0:
-        flags.log.note("warning", "there is no seal: nothing is proven; run `audit seal` first")
-        return exits.UNSATISFIED
-    return exits.DONE
+    return exits.DONE if proof.seals else exits.UNSATISFIED
 
 
 async def _verify(
@@ -192,12 +195,17 @@ async def _verify(
     verifier = _verifier(_trusted(flags, public_key, required=True))
     if log is not None and seals is not None:
         return await verify(rows_in(log), seals_in(seals), verifier.objection)
+    began_at = clock_of(flags, writes=False).now()
     async with open_world(flags, "ro") as world:
         store = SqliteSeals(world.backend.db)
         stored = store.seals()
         signed = stored if seals is None else merged(stored, seals_in(seals))
         rows = store.rows(0, await store.last_position()) if log is None else rows_in(log)
-        return await verify(rows, signed, verifier.objection)
+        proof = await verify(rows, signed, verifier.objection)
+    if log is None:  # Of an exported log, nobody knows whether it is this database's.
+        brief = {"position": proof.position, "violations": len(proof.violations)}
+        await noted(flags, "audit verify", began_at, _code_of(proof), brief)
+    return proof
 
 
 def _print(proof: Proof) -> None:
