@@ -53,7 +53,7 @@ class RunFact(msgspec.Struct, frozen=True):
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    """A connection that failed: how often since its last job, and what its newest event says."""
+    """A connection that failed: how often since its last job, and what its newest failure says."""
 
     connection_id: str
     platform: str | None  # None: it was deleted since.
@@ -61,7 +61,7 @@ class Trouble(msgspec.Struct, frozen=True):
     failures: int
     failed_at: int
     retry_at: int | None  # None: its user must reconnect.
-    data: str  # Of the newest event, JSON: a SyncFailed.
+    data: str  # Of that failure, JSON: a SyncFailed.
 
 
 class Flow(msgspec.Struct, frozen=True):

@@ -163,6 +163,20 @@ async def test_worst_are_those_that_failed_most_often_and_longest_ago(world: Wor
     assert decode("sync_failed", worst[0].data) == failed(retry_at=NOW_MS + HOUR_MS)
 
 
+async def test_the_worst_failed_when_and_why_their_failure_says_and_not_an_operator(
+    world: World,
+) -> None:
+    world.seed.add_connection("c")
+    failure = failed(retry_at=NOW_MS + HOUR_MS)
+    cycle = await take(world.store, commit("c", DUE, failure, at_ms=NOW_MS - HOUR_MS))
+    await take(world.store, commit(cycle, Paused(by="ann", reason="why")))
+
+    [trouble] = await world.monitor.worst(limit=5)
+
+    assert trouble.failed_at == NOW_MS - HOUR_MS
+    assert decode("sync_failed", trouble.data) == failure
+
+
 async def test_deleted_connection_is_still_among_the_worst(world: World) -> None:
     world.seed.add_connection("gone")
     lost: Commit = commit("gone", DUE, failed(retry_at=None))

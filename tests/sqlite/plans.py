@@ -191,7 +191,11 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
         "runs": Expected(("runs_by_start (started_at>? AND started_at<?)",)),
         "gates": Expected(scans={"provider_gates": "a row for each provider"}),
         "worst": Expected(
-            ("o USING INTEGER PRIMARY KEY (rowid=?)", _CONNECTION_BY_ID),
+            (
+                "o USING INTEGER PRIMARY KEY (rowid=?)",
+                "f USING INDEX sqlite_autoindex_outbox_1 (connection_id=?)",
+                _CONNECTION_BY_ID,
+            ),
             {"connection_state": "it orders all that failed", "s": "the few that it has found"},
         ),
     },

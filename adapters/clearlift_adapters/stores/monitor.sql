@@ -193,16 +193,21 @@ FROM (
 SELECT gate FROM provider_gates ORDER BY provider;
 
 -- name: worst
+-- Why one failed is in its newest failure, not in its newest row: an operator may have had a word since.
 SELECT
   s.connection_id, substr(CAST(c.platform AS TEXT), 1, 64) AS platform,
   substr(CAST(c.account_name AS TEXT), 1, 256) AS account_name,
-  s.failures, s.changed_at, s.retry_at, o.data
+  s.failures, o.occurred_at, s.retry_at, o.data
 FROM (
-  SELECT connection_id, failures, changed_at, retry_at, position FROM connection_state
+  SELECT connection_id, failures, changed_at, retry_at FROM connection_state
   WHERE state = 'failed'
   ORDER BY failures DESC, changed_at, connection_id
   LIMIT :limit
 ) AS s
-JOIN outbox AS o ON o.position = s.position
+JOIN outbox AS o ON o.position = (
+  SELECT f.position FROM outbox AS f
+  WHERE f.connection_id = s.connection_id AND f.transition = 'sync_failed'
+  ORDER BY f.version DESC LIMIT 1
+)
 LEFT JOIN platform_connections AS c ON c.id = s.connection_id
 ORDER BY s.failures DESC, s.changed_at, s.connection_id;

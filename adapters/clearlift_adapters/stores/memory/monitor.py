@@ -109,7 +109,7 @@ class MemoryMonitor:
                 each.stream.connection_id.encode(),
             )
         )
-        return [self._trouble(each.stream, each.position) for each in failed[:limit]]
+        return [self._trouble(each.stream) for each in failed[:limit]]
 
     async def flows(self, *, since_ms: int, limit: int) -> Sequence[Flow]:
         newest = sorted(self._db.outbox)[-limit:]
@@ -139,16 +139,24 @@ class MemoryMonitor:
                 )
         return [newest[command] for command in sorted(newest)]
 
-    def _trouble(self, stream: Stream, position: int) -> Trouble:
+    def _trouble(self, stream: Stream) -> Trouble:
         row = self._db.connection(stream.connection_id)
+        failure = max(
+            (
+                entry
+                for entry in self._db.outbox.values()
+                if entry.connection_id == stream.connection_id and entry.transition == "sync_failed"
+            ),
+            key=lambda entry: entry.version,
+        )
         return Trouble(
             stream.connection_id,
             None if row is None else row.platform,
             None if row is None else row.account_name,
             stream.failures,
-            stream.changed_at,
+            failure.occurred_at,
             stream.retry_at,
-            self._db.outbox[position].data,
+            failure.data,
         )
 
     def _platform(self, connection_id: str) -> str | None:
