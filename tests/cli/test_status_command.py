@@ -37,6 +37,8 @@ def test_status_tells_what_a_tick_has_left(program: Program) -> None:
     assert (view["waiting_for_relay"], view["queue_messages"]) == (1, 0)
     assert (view["tokens_expired"], view["error_rate"]) == (1, 0.5)
     assert view["last_tick_outcome"] == "many_failed"
+    assert view["waiting_since"].startswith("2026-10-10T12:00:00")
+    assert "1 job waiting for relay, the oldest for 0 s; the queue holds 0; 50.0% of" in shown
     assert "odd\tpinterest\t1\t2026-10-10T12:" in shown
     assert [alert["name"] for alert in view["alerts"] if alert["firing"]] == ["error_rate"]
 
@@ -82,7 +84,7 @@ def test_status_at_a_moment_tells_what_the_log_knows_and_null_for_the_rest(
     unknown = {name for name, value in then.items() if value is None}
     assert unknown == {
         *("needs_reconnect", "tokens_expired", "tokens_expiring", "stuck"),
-        *("queue_messages", "queue_oldest_at"),
+        *("queue_messages", "queue_oldest_at", "waiting_since"),
     }
     assert "stripe\tjob_created\t1" in shown
     assert "unknown" in shown.splitlines()[0]

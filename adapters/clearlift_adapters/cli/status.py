@@ -45,6 +45,7 @@ class StatusView(msgspec.Struct, frozen=True):
     tokens_expiring: int | None
     stuck: int | None
     waiting_for_relay: int
+    waiting_since: str | None
     queue_messages: int | None
     queue_oldest_at: str | None
     error_rate: float
@@ -138,6 +139,7 @@ def view_of(seen: Overview) -> StatusView:
         tokens_expiring=sum(each.expiring for each in crowds if each.active),
         stuck=sum(each.stuck for each in crowds if each.active),
         waiting_for_relay=seen.backlog.jobs,
+        waiting_since=when(seen.backlog.oldest_at),
         queue_messages=None if seen.queue is None else seen.queue.messages,
         queue_oldest_at=None if seen.queue is None else when(seen.queue.oldest_at),
         error_rate=error_rate(seen),
@@ -156,7 +158,7 @@ def by_platform(crowds: Sequence[Crowd]) -> Mapping[str, Mapping[str, int]]:
 
 def _parts(view: StatusView, seen: Overview) -> Iterator[Part]:
     yield _ticks(view, seen)
-    yield from _waiting(view)
+    yield from _waiting(view, seen)
     fired = [alert for alert in view.alerts if alert.firing]
     yield Grid(
         ("needs attention", "what", "do"),
@@ -190,14 +192,22 @@ def _ticks(view: StatusView, seen: Overview) -> str:
     )
 
 
-def _waiting(view: StatusView) -> Iterator[str]:
-    jobs = f"{counted(view.waiting_for_relay, 'job')} waiting for relay"
+def _waiting(view: StatusView, seen: Overview) -> Iterator[str]:
+    oldest_at = seen.backlog.oldest_at
+    jobs = f"{counted(view.waiting_for_relay, 'job')} waiting for relay{_oldest(seen, oldest_at)}"
+    rate = f"{view.error_rate:.1%} of what was due in the last hour failed"
     if view.tokens_expired is None:
-        yield jobs
+        yield f"{jobs}; {rate}"
         return
-    queue = "does not answer" if view.queue_messages is None else f"holds {view.queue_messages}"
-    yield f"{jobs}; the queue {queue}"
+    queue = "does not answer"
+    if seen.queue is not None:
+        queue = f"holds {seen.queue.messages}{_oldest(seen, seen.queue.oldest_at)}"
+    yield f"{jobs}; the queue {queue}; {rate}"
     yield (
         f"{counted(view.tokens_expired, 'token')} expired, {view.tokens_expiring} expire within "
         f"a day; {view.needs_reconnect} need a reconnect; {view.stuck} stuck as syncing"
     )
+
+
+def _oldest(seen: Overview, since_ms: int | None) -> str:
+    return "" if since_ms is None else f", the oldest for {spoken(max(seen.at - since_ms, 0))}"
