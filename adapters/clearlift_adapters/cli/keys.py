@@ -266,6 +266,7 @@ def _print_verified(report: VerifyReport) -> None:
     )
     total = report.none + report.malformed + report.copied + report.misplaced
     if total > _SHOWN:
-        print_line(f"and {counted(total - _SHOWN, 'column')} more; --json names {PROBLEMS_MAX:,}")
+        most = "them" if total <= PROBLEMS_MAX else f"{PROBLEMS_MAX:,}"
+        print_line(f"and {counted(total - _SHOWN, 'column')} more; --json names {most}")
     if report.previous:
         print_line("`clearlift-cron keys rotate` brings the rest under the current key")
