@@ -75,15 +75,7 @@ def pause(flags: Flags, *, connection_id: str, reason: str, by: str | None) -> i
 
     A job or a refresh that is under way ends as it would.
     """
-    who = by or whoever()
-
-    async def say(world: World, run_id: str) -> Answer | None:
-        store, at_ms = world.backend.store, world.clock.now()
-        return await operators.pause(
-            store, connection_id, reason=reason, by=who, at_ms=at_ms, run_id=run_id
-        )
-
-    return _say(flags, "pause", connection_id, say, by=who, reason=reason)
+    return _hold(flags, "pause", operators.pause, connection_id, reason=reason, who=by or whoever())
 
 
 @click.command("resume", cls=Command, short_help="Let a paused connection be served again.")
@@ -93,15 +85,9 @@ def pause(flags: Flags, *, connection_id: str, reason: str, by: str | None) -> i
 @click.pass_obj
 def resume(flags: Flags, *, connection_id: str, reason: str, by: str | None) -> int:
     """Let a paused connection be served again, as soon as it is due."""
-    who = by or whoever()
-
-    async def say(world: World, run_id: str) -> Answer | None:
-        store, at_ms = world.backend.store, world.clock.now()
-        return await operators.resume(
-            store, connection_id, reason=reason, by=who, at_ms=at_ms, run_id=run_id
-        )
-
-    return _say(flags, "resume", connection_id, say, by=who, reason=reason)
+    return _hold(
+        flags, "resume", operators.resume, connection_id, reason=reason, who=by or whoever()
+    )
 
 
 @click.command("retry", cls=Command, short_help="Let the next tick try a failed connection again.")
@@ -129,6 +115,24 @@ def retry(flags: Flags, *, connection_id: str, reason: str | None, by: str | Non
         )
 
     return _say(flags, "retry", connection_id, say, by=who, reason=reason)
+
+
+def _hold(
+    flags: Flags,
+    command: str,
+    word: Callable[..., Awaitable[Answer | None]],
+    connection_id: str,
+    *,
+    reason: str,
+    who: str,
+) -> int:
+    """Pause or resume: the two words are alike but for what they are."""
+
+    async def say(world: World, run_id: str) -> Answer | None:
+        store, at_ms = world.backend.store, world.clock.now()
+        return await word(store, connection_id, reason=reason, by=who, at_ms=at_ms, run_id=run_id)
+
+    return _say(flags, command, connection_id, say, by=who, reason=reason)
 
 
 def _say(
