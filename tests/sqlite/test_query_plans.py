@@ -113,6 +113,14 @@ def test_query_scans_nothing_without_a_reason(
     assert all(scans.values())
 
 
+def test_every_index_of_ours_is_used_by_a_query(db: "Connection") -> None:
+    plans = [plan_of(db, as_on_sqlite(sql)) for sql in QUERIES.values()]
+    used = "\n".join(line for plan in plans for line in plan)
+    made = db.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
+
+    assert [name for (name,) in made if name not in used] == []
+
+
 def test_no_query_of_the_hot_path_scans_a_table_that_grows() -> None:
     scanned = {
         what.split(" USING ")[0]
