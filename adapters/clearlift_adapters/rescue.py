@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from clearlift_adapters.credentials import StoredCredentials, StoredTokens
+from clearlift_adapters.durable import sync_folder
 from clearlift_engine.errors import UnavailableError
 from clearlift_engine.ports import SealedTokens
 from clearlift_engine.run import Note
@@ -63,10 +64,10 @@ class FileRescue:
         try:
             if not self._folder.is_dir():
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                _sync_folder(self._folder.parent)
+                sync_folder(self._folder.parent)
             _write(half, msgspec.json.encode(_kept(tokens)))
             half.replace(file)
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         except OSError as exc:
             raise UnavailableError(
                 f"new tokens of {tokens.connection_id!r} can be stored neither in the database nor "
@@ -138,11 +139,3 @@ def _write(file: Path, content: bytes) -> None:
         half.write(content)
         half.flush()
         os.fsync(half.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,6 +13,7 @@ from typing import IO, Final, Literal, TypeVar
 
 import msgspec
 
+from clearlift_adapters.durable import sync_folder
 from clearlift_engine.errors import ConfigurationError
 from clearlift_engine.seal import encoded
 from clearlift_engine.seals import Problem, Rule, Seal
@@ -135,7 +136,7 @@ def opened(path: Path) -> Generator[SealFile]:
         with os.fdopen(descriptor, "rb+") as raw:
             fcntl.flock(raw, fcntl.LOCK_EX)
             if is_new:
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
             file = SealFile(raw)
             file.mend()
             yield file
@@ -164,7 +165,7 @@ def created(path: Path) -> Generator[IO[bytes]]:
             out.flush()
             os.fsync(out.fileno())
         half.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as exc:
         raise ConfigurationError(f"cannot write {path}: {exc.strerror}") from exc
 
@@ -193,11 +194,3 @@ def _record(line: bytes, number: int, decode: Callable[[bytes], T], what: _Kind)
 async def _each(records: Iterator[T]) -> AsyncIterator[T]:
     for record in records:
         yield record
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

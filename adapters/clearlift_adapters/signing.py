@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from msgspec.structs import replace
 
+from clearlift_adapters.durable import sync_folder
 from clearlift_engine.errors import ConfigurationError
 from clearlift_engine.seals import Seal
 
@@ -91,6 +92,7 @@ def make_key(file: Path) -> bytes:
             out.write(b64encode(seed) + b"\n")
             out.flush()
             os.fsync(out.fileno())
+        sync_folder(file.parent)
     except FileExistsError:
         raise ConfigurationError(
             f"{file} is there already and is left alone: name a new file, and keep the old one as "
