@@ -1,6 +1,7 @@
 """Fixtures: a database and a queue of each kind, and what else every test takes as given."""
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -11,6 +12,10 @@ from tests.broker import BROKERS, Broker, cloudflare_broker
 from tests.workerd.cloudflare import Cloudflare, cloudflare
 from tests.workerd.npm import MissingError, install, node
 from tests.world import WORLDS, World, d1_world, sqlite_template
+
+# What a shell starts in the background ignores Ctrl-C, and so would what a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
