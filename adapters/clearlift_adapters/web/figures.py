@@ -182,8 +182,9 @@ def throughput(found: Sequence[Hour]) -> Plot:
     jobs, failed = sum(hour.jobs for hour in found), sum(hour.failed for hour in found)
     best = max(found, key=lambda hour: hour.jobs)
     words = (
-        f"{counted(jobs, 'job')} created and {counted(failed, 'failure')} in 24 hours; most jobs "
-        f"in the hour from {iso(best.begins_at)[11:16]} UTC: {best.jobs:,}."
+        f"{counted(jobs, 'job')} created and {counted(failed, 'failure')} in the "
+        f"{counted(len(found), 'hour')} shown; most jobs in the hour from "
+        f"{iso(best.begins_at)[11:16]} UTC: {best.jobs:,}."
     )
     xs = [
         Mark(round(LEFT + pitch * number, 1), iso(hour.begins_at)[11:16])
