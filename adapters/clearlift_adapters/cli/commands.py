@@ -4,7 +4,6 @@ Commands are loaded by name when they are called, and each loads only what it ne
 program afresh every few minutes, and importing everything takes far longer than an idle tick.
 """
 
-import gc
 import os
 from collections.abc import Sequence
 from importlib import import_module
@@ -91,9 +90,6 @@ def run(arguments: Sequence[str]) -> int:
 
 def perform(arguments: Sequence[str]) -> int:
     """Run this process's command line; return its exit code."""
-    # A batch is hundreds of thousands of objects, none of them in a cycle: with the default, the
-    # collector takes a tenth of a tick to find nothing.
-    gc.set_threshold(20_000, 20, 50)
     open_streams()
     code = run(arguments)
     close_streams()
