@@ -25,6 +25,13 @@ DAMAGES = {
         "UPDATE connection_state SET version = version - 1 WHERE connection_id = 'b'"
     ),
 }
+GATES = {
+    "its version is lost": """replace(gate, 'version', 'vevsion')""",
+    "it is another's": """replace(gate, 'google', 'goofle')""",
+    "it is no JSON": "'{'",
+    "it is no UTF-8": "CAST(X'7bff' AS TEXT)",
+    "its slots are no numbers": """replace(gate, '[', '["a",')""",
+}
 
 
 @pytest.fixture
@@ -112,3 +119,22 @@ async def planned(worker: Worker) -> list[str]:
 
 async def replayed(worker: Worker) -> ReplayReport:
     return await replay(worker.world.archive)
+
+
+@pytest.mark.parametrize("damage", GATES.values(), ids=GATES)
+async def test_damaged_gate_of_a_provider_is_passed_and_put_right(
+    worker: Worker, raw: Sqlite, damage: str
+) -> None:
+    worker.expiring("a")
+    await worker.tick()
+    worker.expiring("b")
+    raw.execute(f"UPDATE provider_gates SET gate = {damage}")
+    await worker.world.monitor.gates()
+
+    outcome = await asyncio.wait_for(worker.tick(), 60)  # It looked again for ever.
+
+    assert (outcome.report.refreshed, worker.asked()) == (1, ["a", "b"])
+    gate = await worker.world.store.gate("google")
+    assert [(gate.provider, gate.version)] == raw.execute(
+        "SELECT gate ->> 'provider', gate ->> 'version' FROM provider_gates"
+    ).fetchall()

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from clearlift_adapters.stores.queries import bind, load
+from clearlift_adapters.stores.rows import gate_in
 from clearlift_adapters.stores.sql import Database
 from clearlift_engine.overview import (
     EXPIRING_MS,
@@ -70,7 +69,7 @@ class SqlMonitor:
         return [RunFact(*row) for row in await self._db.read(_RUNS, since_ms, last_ms, limit)]
 
     async def gates(self) -> Sequence[Gate]:
-        return [msgspec.json.decode(row[0], type=Gate) for row in await self._db.read(_GATES)]
+        return [gate_in(row) for row in await self._db.read(_GATES)]
 
     async def worst(self, *, limit: int) -> Sequence[Trouble]:
         return [Trouble(*row) for row in await self._db.read(_WORST, limit)]

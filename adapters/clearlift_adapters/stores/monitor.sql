@@ -190,7 +190,7 @@ FROM (
 );
 
 -- name: gates
-SELECT gate FROM provider_gates ORDER BY provider;
+SELECT provider, version, gate FROM provider_gates ORDER BY provider;
 
 -- name: worst
 -- Why one failed is in its newest failure, not in its newest row: an operator may have had a word since.

@@ -10,6 +10,7 @@ import msgspec
 
 from clearlift_adapters.credentials import Seal, StoredCredentials, StoredTokens, iv_of
 from clearlift_adapters.stores.sql import Row, Value
+from clearlift_engine.pacing import Gate
 from clearlift_engine.policy import Candidate, iso
 from clearlift_engine.ports import Commit, Message, Waiting
 from clearlift_engine.stream import Stream
@@ -36,6 +37,20 @@ def waiting_in(row: Row) -> Waiting:
         return Waiting(stream, Message(job_id, bytes(_MESSAGE_OF.decode(data).message)))
     except (msgspec.MsgspecError, UnicodeError) as exc:
         return Waiting(stream, Message(job_id, b""), problem=str(exc))
+
+
+def gate_in(row: Row) -> Gate:
+    """Return a provider's gate; one that cannot be read is as of a provider nobody asked yet.
+
+    Whose it is and its version are those of the columns, by which it is moved: if a damaged text
+    had another say, each tick would look again for ever.
+    """
+    provider, version, text = row
+    try:
+        gate = msgspec.json.decode(text, type=Gate)
+    except (msgspec.MsgspecError, UnicodeError):
+        gate = Gate(provider)
+    return msgspec.structs.replace(gate, provider=provider, version=version)
 
 
 def credentials_in(row: Row) -> StoredCredentials:

@@ -13,6 +13,7 @@ from clearlift_adapters.stores.queries import bind, load
 from clearlift_adapters.stores.rows import (
     PROJECTED,
     candidate_in,
+    gate_in,
     seals_of,
     tokens_of,
     waiting_in,
@@ -214,7 +215,7 @@ class SqliteStore:
 
     async def gate(self, provider: str) -> Gate:
         rows = await self._db.read(_GATE, provider)
-        return msgspec.json.decode(rows[0][0], type=Gate) if rows else Gate(provider)
+        return gate_in(rows[0]) if rows else Gate(provider)
 
     async def append(self, commits: Sequence[Commit], gate: Gate | None = None) -> Appended:
         if not commits and gate is None:

@@ -243,7 +243,7 @@ ORDER BY s.position
 LIMIT :limit;
 
 -- name: gate
-SELECT gate FROM provider_gates WHERE provider = :provider;
+SELECT provider, version, gate FROM provider_gates WHERE provider = :provider;
 
 -- name: move_gate
 -- A move that is sent again after a lost answer finds its own, and counts as made.
