@@ -122,6 +122,9 @@ class Commands(RuleBasedStateMachine):
 
     @rule(name=consumes(connections))
     def disconnect(self, name: str) -> None:
+        self.take_away(name)
+
+    def take_away(self, name: str) -> None:
         self.seed.delete_connection(name)
 
     @rule(name=connections, is_active=st.sampled_from((0, 1, 1)))
@@ -266,3 +269,13 @@ class Commands(RuleBasedStateMachine):
         life = promises.lives(self.seed).get(name)
         connection = self._of()[name]
         return promises.should_get_a_job(connection, jobs, life, interval_ms, self.clock.now_ms)
+
+
+class CommandsOnD1(Commands):
+    """As above, on a database that keeps to its foreign keys, and so does the API worker there."""
+
+    def take_away(self, name: str) -> None:
+        if any(row["connection_id"] == name for row in self._jobs().values()):
+            self.seed.update_connection(name, is_active=0)
+        else:
+            self.seed.delete_connection(name)

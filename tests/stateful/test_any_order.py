@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.stateful.commands import Commands
+from tests.stateful.commands import Commands, CommandsOnD1
 from tests.world import WORLDS, World, d1_world
 
 FULL: Final = os.environ.get("CLEARLIFT_PROOF") == "full"
@@ -23,13 +23,9 @@ EXAMPLES: Final = {"memory": 2_000, "sqlite": 500} if FULL else {"memory": 100, 
 STEPS: Final = 60 if FULL else 40
 
 
-def play(open_world: Callable[[], AbstractAsyncContextManager[World]], examples: int) -> None:
-    class Opened(Commands):
-        def __init__(self) -> None:
-            super().__init__(open_world)
-
+def play(machine: type[Commands], examples: int) -> None:
     run_state_machine_as_test(
-        Opened,
+        machine,
         settings=settings(
             max_examples=examples,
             stateful_step_count=STEPS,
@@ -52,11 +48,19 @@ def test_whatever_happens_in_whatever_order_the_tables_make_sense(
         folder.mkdir()
         return WORLDS[store](empty_database, folder)
 
-    play(open_world, EXAMPLES[store])
+    class Here(Commands):
+        def __init__(self) -> None:
+            super().__init__(open_world)
+
+    play(Here, EXAMPLES[store])
 
 
 @pytest.mark.skipif(not FULL, reason="each step is some requests: with CLEARLIFT_PROOF=full")
 def test_on_d1_too(request: pytest.FixtureRequest) -> None:
     workerd = request.getfixturevalue("workerd")
 
-    play(lambda: d1_world(workerd), 25)
+    class There(CommandsOnD1):
+        def __init__(self) -> None:
+            super().__init__(lambda: d1_world(workerd))
+
+    play(There, 25)
