@@ -1,8 +1,9 @@
 """What the program says on stderr: readable on a terminal, one JSON object a line elsewhere.
 
-structlog is imported with the first line that is really written: importing it takes ten times as
-long as a tick with nothing to do, which has nothing to say either. Without a flag only warnings
-and errors are written; -v adds what happens, -vv what is of use to a developer, -q leaves errors.
+structlog is imported with the first line that a person is really shown: importing it, and the rich
+that it brings along, takes as long as half an idle tick, and cron would pay for it each time that
+there is one line to write. Without a flag only warnings and errors are written; -v adds what
+happens, -vv what is of use to a developer, -q leaves errors.
 
 Nobody passes a secret to a log. Should it happen all the same, there is a second line of defence:
 what stands under a telling name is blanked, and in texts the secrets of the settings, whatever
@@ -11,14 +12,17 @@ looks like an encrypted field, and form fields with a telling name.
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, MutableMapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from traceback import format_exception
-from typing import Any, Final, Literal, TextIO, TypeGuard
+from typing import Final, Literal, TextIO, TypeGuard
 
 import msgspec
 
 Severity = Literal["debug", "info", "warning", "error"]
+Line = dict[str, object]
 
 HIDDEN: Final = "[hidden]"
 SECRET_CHARS_MIN: Final = 6
@@ -56,7 +60,7 @@ class Log:
         self._terminal, self._colors = terminal, colors
         self._context = dict(context or {})
         self._least = 30 - 10 * min(max(verbosity, -1), 2)
-        self._logger: Any = None
+        self._written: Callable[[Line], str] | None = None
 
     def bind(self, **fields: object) -> "Log":
         """Return a log whose lines carry these fields too."""
@@ -94,38 +98,13 @@ class Log:
         """
         if not self.shows(level):
             return
-        if self._logger is None:
-            self._logger = self._opened()
+        if self._written is None:
+            self._written = _in_words(colors=self._colors) if self._terminal else _as_json
+        line = {**self._context, **fields, "event": event, "level": level}
+        said = {key: redacted(key, self._without_hidden(value)) for key, value in line.items()}
         with suppress(OSError):
-            getattr(self._logger, level)(event, **{**self._context, **fields})
-
-    def _opened(self) -> Any:  # noqa: ANN401  structlog's loggers have the methods one gives them
-        import structlog  # noqa: PLC0415  see above
-
-        renderers: list[Any]
-        if self._terminal:
-            console = structlog.dev.ConsoleRenderer(
-                colors=self._colors,
-                pad_event_to=0,
-                timestamp_key="at",
-                exception_formatter=structlog.dev.plain_traceback,
-            )
-            stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False, key="at")
-            renderers = [stamp, _visible, console]
-        else:
-            stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="at")
-            renderers = [stamp, _ordered, structlog.processors.JSONRenderer(_json)]
-        return structlog.wrap_logger(
-            structlog.PrintLogger(self._stream),
-            processors=[structlog.processors.add_log_level, self._redact, *renderers],
-            wrapper_class=structlog.BoundLogger,
-            cache_logger_on_first_use=True,
-        )
-
-    def _redact(
-        self, _logger: object, _method: str, line: MutableMapping[str, Any]
-    ) -> dict[str, object]:
-        return {key: redacted(key, self._without_hidden(value)) for key, value in line.items()}
+            self._stream.write(f"{self._written(said)}\n")
+            self._stream.flush()
 
     def _without_hidden(self, value: object) -> object:
         if isinstance(value, str):
@@ -195,17 +174,30 @@ def visible(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
-def _visible(_logger: object, _method: str, line: MutableMapping[str, Any]) -> dict[str, Any]:
-    shown = {key: visible(part) if isinstance(part, str) else part for key, part in line.items()}
-    if "exception" in line:  # The one text that has lines.
-        shown["exception"] = "\n".join(map(visible, line["exception"].splitlines()))
-    return shown
+def _in_words(*, colors: bool) -> Callable[[Line], str]:
+    """Return what makes of a line what a person reads."""
+    from structlog import dev  # noqa: PLC0415  see above
+
+    console = dev.ConsoleRenderer(
+        colors=colors,
+        pad_event_to=0,
+        timestamp_key="at",
+        exception_formatter=dev.plain_traceback,
+    )
+
+    def written(line: Line) -> str:
+        at = time.strftime("%H:%M:%S")
+        shown = {
+            key: visible(part) if isinstance(part, str) else part for key, part in line.items()
+        }
+        if "exception" in line:  # The one text that has lines.
+            shown["exception"] = "\n".join(map(visible, str(line["exception"]).splitlines()))
+        return console(None, "", {**shown, "at": at})
+
+    return written
 
 
-def _ordered(_logger: object, _method: str, line: MutableMapping[str, Any]) -> dict[str, Any]:
-    first = {key: line[key] for key in ("at", "level", "event")}
-    return {**first, **line}
-
-
-def _json(line: object, **_options: object) -> str:
-    return msgspec.json.encode(line, enc_hook=str).decode()
+def _as_json(line: Line) -> str:
+    at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    first = {"at": at, "level": line["level"], "event": line["event"]}
+    return msgspec.json.encode({**first, **line}, enc_hook=str).decode()

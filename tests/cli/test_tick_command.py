@@ -6,7 +6,7 @@ import sys
 import msgspec
 import pytest
 
-from tests.cli.program import KEY, NOW, Program
+from tests.cli.program import KEY, NOW, Program, environment_of
 
 REPORT = [
     "run_id",
@@ -197,14 +197,16 @@ def test_a_plan_can_be_read_by_a_person(program: Program) -> None:
 
 def test_a_tick_with_nothing_due_loads_only_what_it_needs(program: Program) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", LOADS, "tick", "--relay", "-q"],
+        [sys.executable, "-c", LOADS, "tick", "--relay"],
         capture_output=True,
         check=True,
         cwd=program.folder,
+        env=environment_of({}),
         timeout=60,
     )
 
     code, loaded = msgspec.json.decode(done.stdout.splitlines()[-1])
     assert code == 0
+    assert b"CLEARLIFT_NOW is set" in done.stderr  # A line is written, to no terminal.
     assert "aiosqlite" in loaded
     assert not {"httpx", "httpcore", "cryptography", "rich", "structlog"} & set(loaded)
