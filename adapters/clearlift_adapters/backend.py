@@ -8,10 +8,11 @@ do: cron pays for each import every few minutes.
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
+
+import msgspec
 
 from clearlift_adapters.ids import new_id
 from clearlift_adapters.oauth.wire import Endpoint
@@ -57,8 +58,7 @@ _TWO_IDS: Final = re.compile(r"\w+://([\w-]+)/([\w-]+)/?", re.ASCII)
 NO_QUEUE: Final = "no queue is named: set CLEARLIFT_QUEUE or --queue, for example cloudflare://ACCOUNT_ID/QUEUE_ID"
 
 
-@dataclass(frozen=True)
-class Cloudflare:
+class Cloudflare(msgspec.Struct, frozen=True):
     """What it takes to call Cloudflare's REST API."""
 
     token: str | None
@@ -70,8 +70,7 @@ class Cloudflare:
         return f"Cloudflare({self.base_url!r})"
 
 
-@dataclass(frozen=True)
-class Backend:
+class Backend(msgspec.Struct, frozen=True):
     """Everything behind one database URL and one queue URL."""
 
     db: Database
