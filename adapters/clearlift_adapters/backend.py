@@ -176,7 +176,7 @@ async def open_backend(
         db = await _database(stack, database, mode, api)
         yield Backend(
             db,
-            SqliteStore(db),
+            _store(db, mode),
             SqliteSurvey(db),
             SqliteVault(db),
             SqliteJournal(db),
@@ -192,8 +192,16 @@ async def _database(
         from clearlift_adapters.stores.d1 import D1Database  # noqa: PLC0415  it loads httpx
 
         assert api is not None
-        return D1Database(api, *_ids(url), mends=mode != "ro")
+        return D1Database(api, *_ids(url))
     return await stack.enter_async_context(SqliteDatabase.open(sqlite_path(url), mode))
+
+
+def _store(db: Database, mode: Mode) -> Store:
+    if isinstance(db, SqliteDatabase):
+        return SqliteStore(db)
+    from clearlift_adapters.stores.d1_store import D1Store  # noqa: PLC0415  see above
+
+    return D1Store(db, mends=mode != "ro")
 
 
 def _queue(url: str | None, database: str, db: Database, api: "CloudflareApi | None") -> Queue:

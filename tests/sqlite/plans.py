@@ -30,6 +30,12 @@ class Expected(NamedTuple):
 
 
 EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
+    "sqlite.sql": {
+        "enter": Expected(),
+        "enter_job": Expected(),
+        "enter_message": Expected(),
+        "stand": Expected((_VERSION,)),
+    },
     "store.sql": {
         "due": Expected(
             (
@@ -65,6 +71,12 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
         ),
         "gate": Expected(("provider_gates USING PRIMARY KEY (provider=?)",)),
         "move_gate": Expected(("provider_gates USING PRIMARY KEY (provider=?)",)),
+        "fits": Expected(
+            (
+                *(_STREAM, _VERSION, "g USING PRIMARY KEY (provider=?)"),
+                *(_CONNECTION_BY_ID, _OPEN_JOBS),
+            )
+        ),
         "append_entry": Expected(
             (_STREAM, "g USING PRIMARY KEY (provider=?)", _CONNECTION_BY_ID, _OPEN_JOBS)
         ),

@@ -5,7 +5,6 @@ same; with CLEARLIFT_PROOF=full they are many more, others each time, and on D1 
 """
 
 import os
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from itertools import count
 from pathlib import Path

@@ -84,10 +84,7 @@ class _Work(msgspec.Struct):
 class D1Database:
     """The protocol Database, on one D1 database."""
 
-    def __init__(
-        self, api: CloudflareApi, account: str, database: str, *, mends: bool = True
-    ) -> None:
-        self.mends = mends
+    def __init__(self, api: CloudflareApi, account: str, database: str) -> None:
         self._api, self._path = api, f"{account}/d1/database/{database}/query"
         self._waiting: deque[_Work] = deque()
         self._under_way: asyncio.Task[list[Outcome]] | None = None

@@ -64,8 +64,6 @@ _PRAGMAS: Final = (
 class SqliteDatabase:
     """An open SQLite file."""
 
-    mends: bool = False  # There is nothing to mend: a write is one transaction.
-
     def __init__(self, db: aiosqlite.Connection, path: Path) -> None:
         self._db = db
         self._lock = asyncio.Lock()
@@ -149,12 +147,20 @@ class SqliteDatabase:
         Raises:
             RefusedError: a constraint or a trigger refused; nothing was done.
         """
-        async with self._lock:
-            return await _to_the_end(self._write(steps))
+        return await self.transact(lambda transaction: transaction.write(steps))
 
-    async def _write(self, steps: Sequence[Step]) -> list[int]:
+    async def transact(self, work: Callable[["Transaction"], T]) -> T:
+        """Do `work` in one write transaction, in the thread of the database.
+
+        Raises:
+            RefusedError: a constraint or a trigger refused; nothing was done.
+        """
+        async with self._lock:
+            return await _to_the_end(self._transact(work))
+
+    async def _transact(self, work: Callable[["Transaction"], T]) -> T:
         with self._in_place():
-            return await self._in_one_hop(partial(_transact, steps=steps))
+            return await self._in_one_hop(partial(_transacted, work=work))
 
     async def _in_one_hop(self, work: Callable[["sqlite3.Connection"], T]) -> T:
         """Do all of `work` in the thread of the database: a hop takes as long as ten statements."""
@@ -280,16 +286,31 @@ def _fetched(db: "sqlite3.Connection", sql: str, parameters: Sequence[Value]) ->
         return _rows(cursor.fetchall())
 
 
-def _transact(db: "sqlite3.Connection", steps: Sequence[Step]) -> list[int]:
-    """Run each step for every row it has, all or nothing."""
+class Transaction:
+    """A write transaction, as what runs in the thread of the database sees it."""
+
+    def __init__(self, db: "sqlite3.Connection") -> None:
+        self._db = db
+
+    def holds(self, query: Query, row: Sequence[Value]) -> bool:
+        """Return whether a query that asks for one row finds one."""
+        return self._db.execute(query.sql, row).fetchone() is not None
+
+    def write(self, steps: Sequence[Step]) -> list[int]:
+        """Run each step once for every row it has; return how many rows each changed."""
+        return [_run(self._db, query, rows) for query, rows in steps]
+
+
+def _transacted(db: "sqlite3.Connection", work: Callable[[Transaction], T]) -> T:
+    """Do all of `work`, or nothing."""
     db.execute("BEGIN IMMEDIATE")
     try:
-        changed = [_run(db, query, rows) for query, rows in steps]
+        done = work(Transaction(db))
         db.commit()
     except BaseException:
         db.rollback()
         raise
-    return changed
+    return done
 
 
 def _run(db: "sqlite3.Connection", query: Query, rows: Sequence[Sequence[Value]]) -> int:

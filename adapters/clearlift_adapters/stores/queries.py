@@ -2,7 +2,8 @@
 
 Names become numbers (`?1`) when a file is loaded, because that is what D1 takes and what
 executemany takes fastest. The caller names the parameters it will bind, in its own order, and a
-file that says otherwise stops the import.
+file that says otherwise stops the import. `-- name: {guards}` begins what is no query by itself,
+and stands in queries under that name.
 
 A statement may also be filled with literals, for people who take it to another tool. The program
 itself never executes such a text.
@@ -34,7 +35,11 @@ def load(file: str) -> Mapping[str, str]:
     """Return the statements of a file beside this one, by name, parameters still named."""
     # Without a regular expression for once: these files are read at each start.
     text = (_HERE / file).read_text(encoding="utf-8")
-    return dict(map(_named, f"\n{text}".split(_BLOCK)[1:]))
+    blocks = dict(map(_named, f"\n{text}".split(_BLOCK)[1:]))
+    parts = {name: blocks.pop(name) for name in list(blocks) if name.startswith("{")}
+    for part, condition in parts.items():
+        blocks = {name: sql.replace(part, condition) for name, sql in blocks.items()}
+    return blocks
 
 
 def _named(block: str) -> tuple[str, str]:

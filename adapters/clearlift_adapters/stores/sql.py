@@ -21,11 +21,6 @@ class Database(Protocol):
     not there.
     """
 
-    @property
-    def mends(self) -> bool:
-        """Whether a write may be found done in part, and is to be completed by whoever meets it."""
-        ...
-
     async def read(self, query: Query, *parameters: Value) -> list[Row]:
         """Return all rows of one query."""
         ...
