@@ -166,12 +166,10 @@ class _Jobs:
         match event:
             case JobCreated():
                 self._note_created(entry, event.message)
-            case FellDue(superseded_job_id=str(job_id)):
-                # What is superseded is the newest open job, so all that are older are, too, and
-                # if it is somebody else's, all of ours so far.
-                ids = list(self._created)
-                count = ids.index(job_id) + 1 if job_id in self._created else len(ids)
-                self._given_up = max(self._given_up, count)
+            case FellDue(superseded_job_id=str()):
+                # Named is the one whose last sign of life is the latest: if that is too long ago,
+                # so is that of all, also of one that was created later and has not begun.
+                self._given_up = len(self._created)
             case _:
                 pass
 
