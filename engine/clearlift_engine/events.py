@@ -209,13 +209,13 @@ def decode(
     if transition not in _TYPES:
         raise UnreadableEventError(transition, "there is no such transition")
     try:
-        if data.startswith(_CURRENT):
+        if data.startswith(_CURRENT):  # In a damaged row it may be a number.
             return _DECODERS[transition].decode(data)
         version = msgspec.json.decode(data, type=_Versioned).v
         if version == SCHEMA_VERSION:
             return _DECODERS[transition].decode(data)
         return msgspec.convert(_upcast(transition, version, data, upcasts), _TYPES[transition])
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, AttributeError, TypeError) as exc:
         raise UnreadableEventError(transition, str(exc)) from exc
 
 

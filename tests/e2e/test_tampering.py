@@ -39,6 +39,15 @@ CLOSE_RANKS: Final = (
     "UPDATE connection_state SET position = (SELECT new FROM rank WHERE old = position)",
     "UPDATE sqlite_sequence SET seq = (SELECT max(new) FROM rank) WHERE name = 'outbox'",
 )
+# What a wrong bit can do to the head of a row, and no statement to a STRICT table.
+LOOSEN: Final = (
+    "PRAGMA writable_schema = ON",
+    (
+        "UPDATE sqlite_schema SET sql = replace(replace(sql, ' STRICT', ''), ' TEXT ', ' BLOB ')"
+        " WHERE name = 'outbox'"
+    ),
+    "PRAGMA writable_schema = RESET",
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +86,18 @@ async def test_one_changed_byte_of_a_row_of_the_log_is_named(
             found = await database.with_cell("outbox", row, column, value)
 
             assert row["connection_id"] in connections(found)
+            assert row["position"] in {violation.position for violation in found}
+
+
+@pytest.mark.parametrize("column", ["version", "occurred_at", "run_id", "data"])
+async def test_a_value_that_is_not_of_its_columns_type_is_named(
+    past: Program, tmp_path: Path, column: str
+) -> None:
+    async with opened(tamper(past.file, tmp_path, *LOOSEN)) as database:
+        for row in database.rows("outbox")[:8]:
+            value = "x" if isinstance(row[column], int) else 7
+            found = await database.with_cell("outbox", row, column, value)
+
             assert row["position"] in {violation.position for violation in found}
 
 

@@ -195,6 +195,17 @@ async def test_what_is_no_database_is_not_taken_for_one(
             await ids_in(db)
 
 
+async def test_file_of_a_format_that_nobody_has_written_yet_is_damaged(tmp_path: Path) -> None:
+    file = notes_file(tmp_path / "odd.db")
+    image = bytearray(file.read_bytes())
+    image[47] ^= 0x80  # The number of the schema's format.
+    file.write_bytes(image)
+
+    with pytest.raises(ConfigurationError, match=r"unsupported file format; .* from a backup"):
+        async with notes(file) as db:
+            await db.read(ALL)
+
+
 @pytest.mark.parametrize("mode", ["rw", "ro"])
 async def test_file_that_lost_its_end_is_reported_and_not_written(
     tmp_path: Path, mode: Mode

@@ -7,6 +7,7 @@ SCHEMA_VERSION adds a folder beside them.
 import re
 import typing
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
@@ -115,6 +116,7 @@ def test_an_upcast_that_ends_in_no_event_is_an_unreadable_event() -> None:
         ("fell_due", "[1]", "Expected `object`"),
         ("fell_due", "\ud800", "surrogates not allowed"),
         ("fell_due", '{"v":1,"x":' + "[" * 100_000, "recursion"),
+        ("fell_due", cast("str", 7), "no attribute"),  # As a damaged row may have it.
     ],
 )
 def test_data_that_is_no_event_is_an_unreadable_event(

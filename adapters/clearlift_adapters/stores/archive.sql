@@ -1,16 +1,18 @@
 -- What replay reads. Ordered by id as SQLite's BINARY collation does: by the bytes of its UTF-8, which
--- is also the order of Python's strings.
+-- is also the order of Python's strings. STRICT or not, in a damaged row a column may hold anything.
 
 -- name: entries
 SELECT
-  position, connection_id, version, transition, source, target, occurred_at, run_id, job_id, data,
+  position, connection_id, version, transition, source, target,
+  CAST(occurred_at AS INTEGER) AS occurred_at, run_id, job_id, CAST(data AS TEXT) AS data,
   hash
 FROM outbox
 ORDER BY connection_id, version;
 
 -- name: entries_of
 SELECT
-  position, connection_id, version, transition, source, target, occurred_at, run_id, job_id, data,
+  position, connection_id, version, transition, source, target,
+  CAST(occurred_at AS INTEGER) AS occurred_at, run_id, job_id, CAST(data AS TEXT) AS data,
   hash
 FROM outbox
 WHERE connection_id = :connection_id

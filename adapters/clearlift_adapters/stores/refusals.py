@@ -134,6 +134,8 @@ def _hopeless(path: Path, exc: "sqlite3.Error") -> UnusableError | None:
             step = "correct --database or CLEARLIFT_DATABASE, or move the file away"
         case sqlite3.SQLITE_CORRUPT:
             step = _DAMAGED
+        case sqlite3.SQLITE_ERROR if "unsupported file format" in str(exc):
+            step = _DAMAGED
         case sqlite3.SQLITE_READONLY:
             step = "make the file and its directory writable for this user"
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM if not _within_reach(path):
