@@ -1,6 +1,7 @@
 """The worker over one database, under a clock that a test moves; every tick is a new process."""
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from itertools import count
 from typing import Final, NamedTuple
 
@@ -86,6 +87,12 @@ class Worker:
     def reopen(self, world: World) -> None:
         """Go on over another database, which holds what this one held."""
         self.world, self.seed, self.queue = world, world.seed, world.queue
+
+    def beside(self, world: World) -> "Worker":
+        """Return a worker who has all that this one has, but comes by another door."""
+        other = copy(self)
+        other.reopen(world)
+        return other
 
     def note(self, level: str, event: str, **fields: object) -> None:
         self.said.append(Said(level, event, fields))

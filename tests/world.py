@@ -37,8 +37,10 @@ from clearlift_engine.overview import Monitor
 from clearlift_engine.ports import Archive, Journal, Leases, NewId, Queue, Store, Survey, Vault
 from clearlift_engine.questions import Questions
 from tests.seed import MemoryTables, Seed, SqliteTables
-from tests.workerd.cloudflare import Cloudflare
+from tests.workerd.cloudflare import Cloudflare, Stage
 from tests.workerd.tables import D1Tables
+
+FILE: Final = "clearlift.db"
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,15 @@ async def memory_world(empty: Path, folder: Path) -> AsyncGenerator[World]:
 
 @asynccontextmanager
 async def sqlite_world(empty: Path, folder: Path) -> AsyncGenerator[World]:
-    file = folder / "clearlift.db"
+    file = folder / FILE
     shutil.copy(empty, file)
+    async with opened_sqlite(file) as world:
+        yield world
+
+
+@asynccontextmanager
+async def opened_sqlite(file: Path) -> AsyncGenerator[World]:
+    """Open a file that is there, as one more process does."""
     with closing(sqlite3.connect(file, isolation_level=None)) as raw:
         async with open_backend(f"sqlite:///{file}") as backend:
             yield World(
@@ -113,12 +122,20 @@ async def sqlite_world(empty: Path, folder: Path) -> AsyncGenerator[World]:
 
 @asynccontextmanager
 async def d1_world(running: Cloudflare) -> AsyncGenerator[World]:
-    stage = running.stage()
+    async with opened_d1(running, running.stage()) as world:
+        yield world
+
+
+@asynccontextmanager
+async def opened_d1(
+    running: Cloudflare, stage: Stage, leases: str = "lease"
+) -> AsyncGenerator[World]:
+    """Open a stage as one more process does; its leases bear a name that nobody else's do."""
     access = Cloudflared(running.tokens.token, running.base_url, SystemClock())
     with D1Tables(running, stage) as tables:
         async with open_backend(stage.database_url, stage.queue_url, cloudflare=access) as backend:
             await migrate(backend.db)
-            queue = SqliteQueue(backend.db, counted_ids("lease"))  # Its table is there, unused.
+            queue = SqliteQueue(backend.db, counted_ids(leases))  # Its table is there, unused.
             yield World(
                 Seed(tables),
                 backend.store,

@@ -18,10 +18,10 @@ from hypothesis.stateful import (
 )
 
 from clearlift_adapters.memory_refresher import INVALID_GRANT, Answer, Lost
-from clearlift_adapters.queues.inbox import Delivery
+from clearlift_adapters.queues.inbox import Delivery, Inbox
 from clearlift_engine import operators
 from clearlift_engine.policy import DAY_MS, HOUR_MS, MINUTE_MS, iso
-from clearlift_engine.ports import Refreshed, Refused, SealedCredentials
+from clearlift_engine.ports import Refreshed, Refused, SealedCredentials, Store
 from clearlift_engine.replay import fold, replay
 from tests.given import NOW_MS, SCHEDULE
 from tests.seed import Row
@@ -30,6 +30,8 @@ from tests.worker import PROVIDERS, Providers, Worker
 from tests.world import World
 
 T = TypeVar("T")
+# Opens one database for two, as two processes do.
+OpenDoors = Callable[[], AbstractAsyncContextManager[tuple[World, World]]]
 
 SECOND_MS: Final = 1000
 LEAPS_MS: Final = (
@@ -72,11 +74,13 @@ class Tokens(Providers):
 class Commands(RuleBasedStateMachine):
     """One installation; after every step its tables must make sense."""
 
-    def __init__(self, open_world: Callable[[], AbstractAsyncContextManager[World]]) -> None:
+    def __init__(self, open_doors: OpenDoors) -> None:
         super().__init__()
         self._runner, self._stack = asyncio.Runner(), AsyncExitStack()
-        self.worker = Worker(self._run(self._stack.enter_async_context(open_world())))
+        door, another = self._run(self._stack.enter_async_context(open_doors()))
+        self.worker = Worker(door)
         self.worker.refresher = Tokens(self.worker)
+        self.rival = self.worker.beside(another)
         self.seed, self.clock = self.worker.seed, self.worker.clock
         self.intervals_ms: dict[str, int] = {}
         self.reconnected = set[str]()
@@ -115,6 +119,9 @@ class Commands(RuleBasedStateMachine):
 
     @rule(name=connections)
     def reconnect(self, name: str) -> None:
+        self.connect_anew(name)
+
+    def connect_anew(self, name: str) -> None:
         self._names += 1
         self.reconnected.add(name)
         new = {"refresh_token_encrypted": f"refresh by hand {self._names}"}
@@ -152,10 +159,10 @@ class Commands(RuleBasedStateMachine):
     @rule()
     def tick(self) -> None:
         expected = {name: self._expects(name) for name in self._of("stripe")}
-        before, lives = self._jobs(), promises.lives(self.seed)
+        before, lives = self.jobs(), promises.lives(self.seed)
         began_ms = self.clock.now_ms
         self._run(self.worker.tick())
-        after = self._jobs()
+        after = self.jobs()
         made = {job_id: row for job_id, row in after.items() if job_id not in before}
         owners = [row["connection_id"] for row in made.values()]
         assert len(owners) == len(set(owners)), "two jobs for one connection in one tick"
@@ -193,15 +200,18 @@ class Commands(RuleBasedStateMachine):
 
     @rule(name=connections, word=st.sampled_from(("pause", "resume", "retry")))
     def operator_says(self, name: str, word: str) -> None:
-        store, at_ms = self.worker.world.store, self.clock.now_ms
+        self._run(self.says(word, self.worker.world.store, name))
+
+    async def says(self, word: str, store: Store, name: str) -> None:
+        at_ms = self.clock.now_ms
         if word == "retry":
-            work = operators.retry(
+            said = await operators.retry(
                 store, name, schedule=SCHEDULE, reason=None, by="ann", at_ms=at_ms, run_id="r"
             )
         else:
             speak = operators.pause if word == "pause" else operators.resume
-            work = speak(store, name, reason="why", by="ann", at_ms=at_ms, run_id="r")
-        assert self._run(work) is not None
+            said = await speak(store, name, reason="why", by="ann", at_ms=at_ms, run_id="r")
+        assert said is not None
 
     @rule()
     def rebuild(self) -> None:
@@ -213,14 +223,17 @@ class Commands(RuleBasedStateMachine):
 
     @rule()
     def consumer_takes(self) -> None:
-        now_ms, inbox = self.clock.now_ms, self.worker.world.inbox
-        for delivery in self._run(inbox.pull(2, visibility_ms=VISIBILITY_MS, now_ms=now_ms)):
-            if self._jobs()[delivery.job_id]["status"] == "pending":
+        self._run(self.takes(self.worker.world.inbox))
+
+    async def takes(self, inbox: Inbox) -> None:
+        now_ms = self.clock.now_ms
+        for delivery in await inbox.pull(2, visibility_ms=VISIBILITY_MS, now_ms=now_ms):
+            if self.jobs()[delivery.job_id]["status"] == "pending":
                 started_at = iso(now_ms)
                 self.seed.update_job(delivery.job_id, status="running", started_at=started_at)
                 self.held.append(delivery)
             else:
-                self._acknowledge(delivery)
+                await self._acknowledge(delivery)
 
     @rule()
     def consumer_does_all(self) -> None:
@@ -240,10 +253,10 @@ class Commands(RuleBasedStateMachine):
         if ends == "completed" and message["connection_id"] in self._of():
             synced = {"last_synced_at": message["sync_window"]["end"], "sync_status": "completed"}
             self.seed.update_connection(message["connection_id"], **synced)
-        self._acknowledge(delivery)
+        self._run(self._acknowledge(delivery))
 
-    def _acknowledge(self, delivery: Delivery) -> None:
-        if self._run(self.worker.world.inbox.ack([delivery.lease_id])):
+    async def _acknowledge(self, delivery: Delivery) -> None:
+        if await self.worker.world.inbox.ack([delivery.lease_id]):
             self.acknowledged.add(delivery.job_id)
 
     # What must hold.
@@ -256,7 +269,7 @@ class Commands(RuleBasedStateMachine):
     def replay_finds_nothing(self) -> None:
         assert self._run(replay(self.worker.world.archive)).violations == []
 
-    def _jobs(self) -> dict[str, Row]:
+    def jobs(self) -> dict[str, Row]:
         return {row["id"]: row for row in self.seed.rows("sync_jobs")}
 
     def _of(self, *platforms: str) -> dict[str, Row]:
@@ -264,18 +277,8 @@ class Commands(RuleBasedStateMachine):
         return {row["id"]: row for row in rows if not platforms or row["platform"] in platforms}
 
     def _expects(self, name: str) -> bool | None:
-        jobs = [row for row in self._jobs().values() if row["connection_id"] == name]
+        jobs = [row for row in self.jobs().values() if row["connection_id"] == name]
         interval_ms = self.intervals_ms.get(name, HOUR_MS)
         life = promises.lives(self.seed).get(name)
         connection = self._of()[name]
         return promises.should_get_a_job(connection, jobs, life, interval_ms, self.clock.now_ms)
-
-
-class CommandsOnD1(Commands):
-    """As above, on a database that keeps to its foreign keys, and so does the API worker there."""
-
-    def take_away(self, name: str) -> None:
-        if any(row["connection_id"] == name for row in self._jobs().values()):
-            self.seed.update_connection(name, is_active=0)
-        else:
-            self.seed.delete_connection(name)

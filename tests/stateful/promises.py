@@ -28,6 +28,8 @@ LEADS_TO: Final[Mapping[str, str | None]] = {
     "retry_requested": None,
 }
 
+BEGINS: Final = ("fell_due", "refresh_started")
+
 
 class Life(NamedTuple):
     """One connection, as its rows of the log tell it."""
@@ -65,6 +67,7 @@ def _lived(before: Life | None, row: Row) -> Life:
         assert message["connection_id"] == row["connection_id"]
         created.append(row["job_id"])
     paused = before is not None and before.paused
+    assert not (paused and transition in BEGINS), "a paused connection is left alone"
     paused = {"paused": True, "resumed": False}.get(transition, paused)
     retry_at = before.retry_at if before is not None else None
     if transition in {"sync_failed", "retry_requested"}:
