@@ -36,9 +36,10 @@ ALSO: Final[Mapping[str, Sequence[str]]] = {
     "pacing": ("pacing_limits", "refresh_pace"),
     "policy": ("policy_limits", "preview"),
     "refresh": ("refresh_pace", "thawed", "lost_answers", "budget"),
+    "relay": ("relay_limits",),
     "replay": ("replay_jobs",),
     "stream": ("policy_limits", "replay"),
-    "tick": ("budget",),
+    "tick": ("budget", "tick_limits"),
 }
 
 
