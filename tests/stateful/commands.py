@@ -47,28 +47,42 @@ ANSWERS: Final[dict[str, Answer]] = {
 }
 PLATFORMS: Final = ("stripe", "google", "tiktok")
 SOON: Final = iso(NOW_MS + MINUTE_MS)
+USES_MAX: Final = 2  # Of a token, by one claim.
 VISIBILITY_MS: Final = 30 * SECOND_MS
 
 connections: Final[Bundle[str]] = Bundle("connections")
 
 
 class Tokens(Providers):
-    """Providers that hold against the worker how often it uses a token that is good for one use."""
+    """Providers that hold against the worker how often it uses a token that is good for one use.
+
+    A claim may ask once more, if nobody can know what became of its first request; once there are
+    new tokens, the old one must never be seen again.
+    """
 
     def __init__(self, worker: Worker) -> None:
         super().__init__(PROVIDERS, worker.clock)
-        self._uses_left: dict[object, int] = {}
+        self._seed = worker.seed
+        self._used_up = set[object]()
+        self._in_doubt: dict[object, int] = {}  # How often, for a token and a claim.
 
     async def refresh(self, platform: str, credentials: SealedCredentials) -> Refreshed | Refused:
         answer = await super().refresh(platform, credentials)
         if platform == "tiktok":
             token = self.calls[-1].token
-            assert self._uses_left.get(token, 1) > 0, f"{token!r} was used once too often"
+            assert token not in self._used_up, f"{token!r} was used once too often"
+            claim = token, self._claims(credentials.connection_id)
+            assert self._in_doubt.get(claim, 0) < USES_MAX, f"{token!r} was used by one too often"
             if isinstance(answer, Refreshed):
-                self._uses_left[token] = 0
-            elif answer.ambiguous:  # One replay, as nobody can know whether it was used.
-                self._uses_left[token] = self._uses_left.get(token, 2) - 1
+                self._used_up.add(token)
+            else:
+                uses = self._in_doubt.get(claim, 0) + 1
+                self._in_doubt[claim] = uses if answer.ambiguous else USES_MAX
         return answer
+
+    def _claims(self, connection_id: str) -> int:
+        rows = [row for row in self._seed.rows("outbox") if row["connection_id"] == connection_id]
+        return sum(row["transition"] == "refresh_started" for row in rows)
 
 
 class Commands(RuleBasedStateMachine):
