@@ -106,8 +106,10 @@ class Worker:
         schedule = Schedule(refresh_margin_ms=margin_ms)
         self.settings = msgspec.structs.replace(self.settings, schedule=schedule)
 
-    async def tick(self, should_stop: Callable[[], bool] = never) -> TickOutcome:
-        """Tick once, as a new process does."""
+    async def tick(
+        self, should_stop: Callable[[], bool] = never, *, delivers: bool = False
+    ) -> TickOutcome:
+        """Tick once, as a new process does; with `delivers` into the embedded queue at once."""
         world, watch = self.world, self.watch
         ports = TickPorts(
             watched("store", world.store, watch),
@@ -116,6 +118,7 @@ class Worker:
             watched("rescue", self.rescue, watch),
             watched("clock", self.clock, watch),
             self._new_id,
+            watched("queue", self.queue, watch) if delivers else None,
         )
         return await tick(
             ports,

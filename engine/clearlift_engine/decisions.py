@@ -18,6 +18,7 @@ from clearlift_engine.events import (
     RefreshStarted,
     ReleaseReason,
     SyncFailed,
+    SyncJobMessage,
     decode,
 )
 from clearlift_engine.jobs import job_row
@@ -66,6 +67,7 @@ class Decision(msgspec.Struct, frozen=True):
     outcome: Outcome
     failure_class: FailureClass | None = None
     message: str = ""
+    job: SyncJobMessage | None = None  # What a queue is to get.
 
 
 def opened(conn: Candidate, due: Due, *, at_ms: int, run_id: str) -> Step:
@@ -134,7 +136,7 @@ def job_created(
         clears_error=step.stream.failures > 0,
         tokens=tokens,
     )
-    return Decision(commit, "job" if refresh is None else "refreshed")
+    return Decision(commit, "job" if refresh is None else "refreshed", job=message)
 
 
 def claimed(

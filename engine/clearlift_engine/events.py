@@ -198,6 +198,11 @@ def encode(event: Event) -> str:
     return _ENCODER.encode(event).decode()
 
 
+def body_of(message: SyncJobMessage) -> bytes:
+    """Return a message as a queue gets it: byte for byte as it stands in the log."""
+    return _ENCODER.encode(message)
+
+
 def decode(
     transition: str, data: str, upcasts: Mapping[tuple[str, int], Upcast] = UPCASTS
 ) -> Event:

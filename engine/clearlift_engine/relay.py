@@ -10,34 +10,28 @@ queue has to expect anyway, and what it wants to record finds the streams moved.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
 from clearlift_engine import committer
 from clearlift_engine.committer import AWAY, RETRY_AFTER_MS
-from clearlift_engine.decisions import sync_error
+from clearlift_engine.delivery import recorded, within
 from clearlift_engine.errors import UnavailableError
-from clearlift_engine.events import Event, JobEnqueued, SyncFailed
-from clearlift_engine.policy import backoff
 from clearlift_engine.ports import (
     Accepted,
     Appended,
     Clock,
     Commit,
     Leases,
-    Limits,
-    Message,
     Queue,
     Receipt,
     Rejected,
-    Staged,
     Store,
     Waiting,
 )
 from clearlift_engine.run import Note
-from clearlift_engine.stream import record
 
 LEASE: Final = "relay"
 LEASE_MS: Final = 60_000  # Longer than one batch may take to publish.
@@ -224,48 +218,6 @@ async def append(ports: RelayPorts, commits: Sequence[Commit], note: Note) -> Ap
             note("warning", "the database is away; deliveries are held", why=str(exc))
             await ports.clock.sleep(wait_ms)
     return await committer.append(ports.store, commits)
-
-
-def within(limits: Limits, waiting: Sequence[Waiting]) -> Iterator[Sequence[Waiting]]:
-    """Cut a batch into parts that one `publish` may carry, by count and by bytes."""
-    part: list[Waiting] = []
-    size = 0
-    for each in waiting:
-        length = len(each.message.body)
-        if part and (len(part) == limits.messages or size + length > limits.batch_bytes):
-            yield part
-            part, size = [], 0
-        part.append(each)
-        size += length
-    if part:
-        yield part
-
-
-def recorded(
-    queue: Queue, waiting: Waiting, receipt: Receipt, *, at_ms: int, run_id: str
-) -> Commit:
-    """Return the commit that says what the queue made of a job."""
-    stream = waiting.stream
-    outgoing: Message | None = None
-    error: str | None = None
-    event: Event
-    match receipt:
-        case Rejected():
-            retry_at = at_ms + backoff(stream.failures + 1, 0.5)
-            event = SyncFailed(failure_class="invalid", message=receipt.reason, retry_at=retry_at)
-            error = sync_error(event)
-        case Accepted():
-            event = JobEnqueued(
-                queue=queue.name,
-                level=queue.level,
-                receipt=receipt.receipt,
-                already_delivered=receipt.already_there,
-            )
-        case Staged():
-            outgoing = receipt.message
-            event = JobEnqueued(queue=queue.name, level=queue.level, receipt=outgoing.job_id)
-    after, draft = record(stream, event, at_ms=at_ms, run_id=run_id)
-    return Commit(stream, after, (draft,), sync_error=error, outgoing=outgoing)
 
 
 def count(tally: Tally, waiting: Waiting, receipt: Receipt, note: Note, *, lost: bool) -> None:

@@ -9,7 +9,16 @@ import msgspec
 from clearlift_engine.decisions import Decision
 from clearlift_engine.events import FailureClass
 from clearlift_engine.policy import Candidate, Due, Schedule
-from clearlift_engine.ports import Appended, Clock, NewId, Rescue, Store, TokenRefresher, Vault
+from clearlift_engine.ports import (
+    Appended,
+    Clock,
+    NewId,
+    Queue,
+    Rescue,
+    Store,
+    TokenRefresher,
+    Vault,
+)
 
 FAILURES_MAX: Final = 1_000  # In the report; the count is always whole.
 _SYNC_STATUSES: Final = (None, "pending", "syncing", "completed", "failed")
@@ -24,6 +33,7 @@ class TickPorts(NamedTuple):
     rescue: Rescue
     clock: Clock
     new_id: NewId
+    queue: Queue | None = None  # In the store's own database: what is created is delivered too.
 
 
 class TickSettings(msgspec.Struct, frozen=True):
@@ -71,6 +81,7 @@ class Run:
         self.run_id, self.now_ms = run_id, now_ms
         self.should_stop, self.note = should_stop, note
         self.due = self.refreshed = self.jobs_created = self.failed = self.deferred = 0
+        self.delivered = 0
         self.failures: list[Failure] = []
         self.problems: list[str] = []
         self.deferrals = Counter[str]()  # By reason.
@@ -131,6 +142,9 @@ class Run:
             case "job":
                 self.jobs_created += 1
                 self.note("debug", "job created", **job)
+                if decision.commit.outgoing is not None:
+                    self.delivered += 1
+                    self.note("debug", "job delivered", **job)
             case "deferred":
                 self.deferred += 1
                 self.deferrals[decision.message.partition(":")[0]] += 1

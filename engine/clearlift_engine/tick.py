@@ -19,6 +19,7 @@ from clearlift_engine.decisions import (
     opened,
     too_large,
 )
+from clearlift_engine.delivery import with_delivery
 from clearlift_engine.policy import Blocked, Candidate, Due, assess, iso, leased
 from clearlift_engine.ports import Plan
 from clearlift_engine.refresh import refresh_all
@@ -77,7 +78,7 @@ async def tick(
         jobs_created=run.jobs_created,
         failed=run.failed,
         deferred=run.deferred,
-        delivered=0,
+        delivered=run.delivered,
         failures=run.failures,
     )
     return TickOutcome(report, run.problems, run.deferrals)
@@ -132,6 +133,10 @@ async def serve_batch(run: Run, refs: Sequence[int]) -> Sequence[Candidate]:
         run.found(conn, due)
         decisions.append(decision)
     if decisions:
+        if run.ports.queue is not None:
+            decisions = await with_delivery(
+                run.ports.queue, decisions, at_ms=at_ms, run_id=run.run_id
+            )
         appended = await store.append([decision.commit for decision in decisions])
         run.settle(decisions, appended)
         steps = [_reopened(run, conns[each], at_ms) for each in appended.refused]

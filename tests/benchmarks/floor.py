@@ -1,4 +1,4 @@
-"""Floor A: a plain sqlite3 program that writes the very rows that tick and relay wrote.
+"""Floor A: a plain sqlite3 program that writes the very rows that `tick --relay` wrote.
 
 Run as a process: `python -m tests.benchmarks.floor WRITTEN EMPTY BATCH`. It reads the rows from the
 database WRITTEN, then writes them into EMPTY, which holds the connections and the schema with its
@@ -52,17 +52,22 @@ Row = tuple[Any, ...]
 
 
 class Written(NamedTuple):
-    """The rows that tick and relay wrote; those of the log have their positions in front."""
+    """The rows that `tick --relay` wrote; those of the log have their positions in front."""
 
-    created: list[Row]
-    enqueued: list[Row]
+    entries: list[Row]
     jobs: list[Row]
     messages: list[Row]
 
     @property
     def per_job(self) -> int:
-        """Return how many rows of the log the tick wrote for each job."""
-        return len(self.created) // len(self.jobs)
+        """Return how many rows of the log were written for each job."""
+        return len(self.entries) // len(self.jobs)
+
+    def batch(self, start: int, size: int) -> "Written":
+        """Return what one transaction wrote."""
+        end, per_job = start + size, self.per_job
+        entries = self.entries[start * per_job : end * per_job]
+        return Written(entries, self.jobs[start:end], self.messages[start:end])
 
 
 def read(written: str) -> Written:
@@ -72,9 +77,7 @@ def read(written: str) -> Written:
     jobs = source.execute(_JOBS).fetchall()
     messages = source.execute(_MESSAGES).fetchall()
     source.close()
-    created = [entry for entry in entries if entry[3] != "job_enqueued"]
-    enqueued = [entry for entry in entries if entry[3] == "job_enqueued"]
-    return Written(created, enqueued, jobs, messages)
+    return Written(entries, jobs, messages)
 
 
 def opened(file: str) -> "sqlite3.Connection":
@@ -90,42 +93,22 @@ def main(written: str, empty: str, batch: int) -> None:
     rows, target = read(written), opened(empty)
     wall, cpu = time.perf_counter(), time.process_time()
     for start in range(0, len(rows.jobs), batch):
-        write_created(target, rows, start, batch)
-    for start in range(0, len(rows.messages), batch):
-        write_enqueued(target, rows, start, batch)
+        write(target, rows.batch(start, batch))
     sys.stdout.write(f"{time.perf_counter() - wall} {time.process_time() - cpu}\n")
     target.close()
 
 
-def write_created(target: "sqlite3.Connection", rows: Written, start: int, batch: int) -> None:
-    """Write what a tick does for one batch."""
-    per_job = rows.per_job
-    entries = rows.created[start * per_job : (start + batch) * per_job]
-    newest = entries[per_job - 1 :: per_job]
-    write(target, entries, newest, _JOB, rows.jobs[start : start + batch])
-
-
-def write_enqueued(target: "sqlite3.Connection", rows: Written, start: int, batch: int) -> None:
-    """Write what a relay does for one batch."""
-    entries = rows.enqueued[start : start + batch]
-    write(target, entries, entries, _MESSAGE, rows.messages[start : start + batch])
-
-
-def write(
-    target: "sqlite3.Connection",
-    entries: list[Row],
-    newest: list[Row],
-    insert: str,
-    others: list[Row],
-) -> None:
-    """Write one transaction: rows of the log, the projection, and either jobs or messages."""
+def write(target: "sqlite3.Connection", rows: Written) -> None:
+    """Write one transaction: rows of the log, the projection, jobs and messages."""
+    newest = rows.entries[rows.per_job - 1 :: rows.per_job]
     target.execute("BEGIN IMMEDIATE")
-    target.executemany(_APPEND, [entry[1:] for entry in entries])
+    target.executemany(_APPEND, [entry[1:] for entry in rows.entries])
     target.executemany(
         _PROJECT,
         [(row[1], row[5], row[2], row[10], row[6], row[8], row[0]) for row in newest],
     )
-    target.executemany(insert, others)
+    target.executemany(_JOB, rows.jobs)
+    target.executemany(_MESSAGE, rows.messages)
     target.execute("COMMIT")
 
 

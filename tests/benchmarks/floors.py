@@ -1,7 +1,7 @@
 """Floors B and C, beside Floor A: what building the rows costs, and what our schema costs.
 
 Run as a process: `python -m tests.benchmarks.floors WHICH WRITTEN EMPTY BATCH`. Like Floor A, both
-read what tick and relay wrote into WRITTEN, and write it into EMPTY with plain sqlite3: the same
+read what `tick --relay` wrote into WRITTEN, and write it into EMPTY with plain sqlite3: the same
 journal, the same durability, transactions of the same size. Floor B builds each row in the loop,
 its JSON, ids and hash. Floor C has the rows ready made, and writes five bare ones a connection,
 three events, a job and a message, into tables with no index, trigger, constraint or projection.
@@ -18,7 +18,7 @@ import msgspec
 import uuid_utils
 
 from clearlift_adapters.stores.library import sqlite3
-from tests.benchmarks.floor import Row, Written, opened, read, write_created, write_enqueued
+from tests.benchmarks.floor import Row, Written, opened, read, write
 
 _JSON: Final = msgspec.json.Encoder()
 _BARE: Final = "CREATE TABLE {name} ({columns})"
@@ -28,32 +28,20 @@ _BARE_TABLES: Final = {"bare_events": 10, "bare_jobs": 6, "bare_messages": 4}
 
 def floor_b(rows: Written, target: "sqlite3.Connection", batch: int) -> Callable[[], None]:
     """Return what builds and writes all rows, of what JSON held."""
-    events = {row[0]: msgspec.json.decode(row[9]) for row in (*rows.created, *rows.enqueued)}
-    metadata = [msgspec.json.decode(row[5]) for row in rows.jobs]
-    bodies = [msgspec.json.decode(row[1]) for row in rows.messages]
+    events = {row[0]: msgspec.json.decode(row[9]) for row in rows.entries}
+    metadata = {row[0]: msgspec.json.decode(row[5]) for row in rows.jobs}
+    bodies = {row[0]: msgspec.json.decode(row[1]) for row in rows.messages}
 
     def build_and_write() -> None:
         hashes: dict[str, str] = {}
         for start in range(0, len(rows.jobs), batch):
-            part = slice(start, start + batch)
-            entries = slice(start * rows.per_job, (start + batch) * rows.per_job)
+            part = rows.batch(start, batch)
             made = Written(
-                [entry(row, events[row[0]], hashes) for row in rows.created[entries]],
-                [],
-                [job(row, data) for row, data in zip(rows.jobs[part], metadata[part], strict=True)],
-                [],
+                [entry(row, events[row[0]], hashes) for row in part.entries],
+                [job(row, metadata[row[0]]) for row in part.jobs],
+                [(row[0], encoded(bodies[row[0]]), *row[2:]) for row in part.messages],
             )
-            write_created(target, made, 0, batch)
-        for start in range(0, len(rows.messages), batch):
-            part = slice(start, start + batch)
-            messages = zip(rows.messages[part], bodies[part], strict=True)
-            made = Written(
-                [],
-                [entry(row, events[row[0]], hashes) for row in rows.enqueued[part]],
-                [],
-                [(row[0], _JSON.encode(body).decode(), *row[2:]) for row, body in messages],
-            )
-            write_enqueued(target, made, 0, batch)
+            write(target, made)
 
     return build_and_write
 
@@ -61,16 +49,21 @@ def floor_b(rows: Written, target: "sqlite3.Connection", batch: int) -> Callable
 def entry(row: Row, event: Mapping[str, Any], hashes: dict[str, str]) -> Row:
     """Return a row of the log, encoded and chained anew."""
     connection_id = row[1]
-    columns = (*row[1:9], _JSON.encode(event).decode())
+    columns = (*row[1:9], encoded(event))
     text = _JSON.encode([1, hashes.get(connection_id), *columns])
     digest = hashes[connection_id] = sha256(text).hexdigest()
     return (row[0], *columns, digest)
 
 
+def encoded(value: object) -> str:
+    """Return a value as JSON."""
+    return _JSON.encode(value).decode()
+
+
 def job(row: Row, metadata: Mapping[str, Any]) -> Row:
     """Return the row of a job. A new id is made and left, or the other rows would not fit."""
     _ = str(uuid_utils.uuid7())
-    return (*row[:5], _JSON.encode(metadata).decode())
+    return (*row[:5], encoded(metadata))
 
 
 def floor_c(rows: Written, target: "sqlite3.Connection", batch: int) -> Callable[[], None]:
@@ -78,19 +71,16 @@ def floor_c(rows: Written, target: "sqlite3.Connection", batch: int) -> Callable
     for name, columns in _BARE_TABLES.items():
         named = ", ".join(f"c{number}" for number in range(columns))
         target.execute(_BARE.format(name=name, columns=named))
-    created = [row[1:] for row in rows.created]
-    enqueued = [row[1:] for row in rows.enqueued]
+    bare = Written([row[1:] for row in rows.entries], rows.jobs, rows.messages)
 
-    def write() -> None:
+    def write_all() -> None:
         for start in range(0, len(rows.jobs), batch):
-            events = created[start * rows.per_job : (start + batch) * rows.per_job]
-            write_bare(target, bare_events=events, bare_jobs=rows.jobs[start : start + batch])
-        for start in range(0, len(rows.messages), batch):
-            messages = rows.messages[start : start + batch]
-            events = enqueued[start : start + batch]
-            write_bare(target, bare_events=events, bare_messages=messages)
+            part = bare.batch(start, batch)
+            write_bare(
+                target, bare_events=part.entries, bare_jobs=part.jobs, bare_messages=part.messages
+            )
 
-    return write
+    return write_all
 
 
 def write_bare(target: "sqlite3.Connection", **tables: Sequence[Row]) -> None:

@@ -36,8 +36,8 @@ def test_each_line_of_a_run_bears_its_id_and_whom_it_concerns(program: Program) 
     assert {line["run_id"] for line in about} == {run["id"]}
     assert [(line["level"], line["event"], line.get("connection_id")) for line in about] == [
         ("debug", "job created", "well"),
-        ("warning", "connection failed", "odd"),
         ("debug", "job delivered", "well"),
+        ("warning", "connection failed", "odd"),
     ]
 
 

@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from clearlift_adapters.queues.memory import MemoryQueue
+from clearlift_engine.delivery import within
 from clearlift_engine.errors import UnavailableError
 from clearlift_engine.events import JobEnqueued, Level, SyncFailed
 from clearlift_engine.ports import Appended, Commit, Limits, Message, Store
-from clearlift_engine.relay import LEASE_MS, within
+from clearlift_engine.relay import LEASE_MS
 from tests.given import NOW_MS, job_commit, take
 from tests.watched import Side, once
 from tests.worker import Worker

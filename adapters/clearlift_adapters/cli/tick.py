@@ -102,8 +102,10 @@ async def _pass(
     until: float,
 ) -> TickOutcome:
     left_s = until - time.monotonic()
+    queue = world.backend.queue
+    at_once = delivers and queue.level == "same_transaction"
     outcome = await tick(
-        tracing.of_tick(world.tick_ports),
+        tracing.of_tick(world.tick_ports._replace(queue=queue if at_once else None)),
         _settings(world, limit),
         run_id=run.id,
         now_ms=run.begun_at,
@@ -112,7 +114,8 @@ async def _pass(
     )
     if not delivers:
         return outcome
-    delivered = await _deliver(world, tracing, run, stop, until - time.monotonic())
+    delivered = outcome.report.delivered
+    delivered += await _deliver(world, tracing, run, stop, until - time.monotonic())
     report = msgspec.structs.replace(outcome.report, delivered=delivered)
     return outcome._replace(report=report)
 

@@ -38,11 +38,12 @@ class Tracing:
         """Return the ports with a span around what takes time."""
         if self._trace is None:
             return ports
-        from clearlift_adapters.tracing.ports import TracedRefresher, TracedStore  # noqa: PLC0415  see above
+        from clearlift_adapters.tracing.ports import TracedQueue, TracedRefresher, TracedStore  # noqa: PLC0415  see above
 
         self._refresher = TracedRefresher(ports.refresher, self._trace)
         store = TracedStore(ports.store, self._trace)
-        return ports._replace(store=store, refresher=self._refresher)
+        queue = None if ports.queue is None else TracedQueue(ports.queue, self._trace)
+        return ports._replace(store=store, refresher=self._refresher, queue=queue)
 
     def of_relay(self, ports: RelayPorts) -> RelayPorts:
         """Return the ports with a span around what takes time."""
