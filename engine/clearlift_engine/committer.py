@@ -84,23 +84,21 @@ class Committer:
 
     async def adopt(
         self, tokens: SealedTokens, refused: str | None = None, claim: Stream | None = None
-    ) -> bool:
-        """Store tokens on whatever the stream is now; return whether they need no more care.
+    ) -> None:
+        """Store tokens on whatever the stream is now, or keep them where no database is needed.
 
         `claim` is where this run's own claim left the stream; another worker's is left alone while
         its lease holds.
         """
         try:
-            if not await self._adopt(tokens, refused, claim):
-                return False
-            await self._run.ports.rescue.drop(tokens)
+            if await self._adopt(tokens, refused, claim):
+                await self._run.ports.rescue.drop(tokens)
         except AWAY as exc:
             self.broken = self.broken or exc
             await self._run.ports.rescue.keep(tokens)
-            return False
-        return True
 
     async def _adopt(self, tokens: SealedTokens, refused: str | None, claim: Stream | None) -> bool:
+        """Return whether they need no more care."""
         ports, connection_id = self._run.ports, tokens.connection_id
         for _ in range(ADOPTIONS_MAX):
             found = await ports.store.find([connection_id])

@@ -30,7 +30,7 @@ _LOADED: Final = "ignore::pytest.PytestAssertRewriteWarning"  # Its plugins are 
 # Whose tests are asked: those named after it, and these.
 ALSO: Final[Mapping[str, Sequence[str]]] = {
     "audit": ("replay", "replay_jobs"),
-    "committer": ("rebase", "lost_answers"),
+    "committer": ("adoption", "gathering", "rebase", "lost_answers"),
     "decisions": ("completion", "jobs", "operators", "refresh", "tick"),
     "judge": ("lost_answers", "refresh", "wave"),
     "pacing": ("pacing_limits", "refresh_pace"),

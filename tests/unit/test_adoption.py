@@ -1,0 +1,69 @@
+"""New tokens whose stream was moved meanwhile: stored on it as it is now, or kept for later."""
+
+import pytest
+
+from clearlift_engine.committer import ADOPTIONS_MAX
+from clearlift_engine.errors import UnavailableError
+from clearlift_engine.events import FellDue
+from tests.given import NOW_MS, commit, failed, take
+from tests.watched import Side, nobody
+from tests.worker import Worker
+
+
+async def move(worker: Worker) -> None:
+    """Move a stream as rivals might: it fails, falls due, fails."""
+    [conn] = await worker.world.store.find(["c"])
+    due = FellDue(reason="retry", last_synced_at=None)
+    event = due if conn.stream.state == "failed" else failed(retry_at=NOW_MS)
+    await take(worker.world.store, commit(conn.stream, event))
+
+
+def stored(worker: Worker) -> str:
+    return str(worker.connection("c")["refresh_token_encrypted"])
+
+
+async def test_tokens_whose_stream_moves_again_and_again_are_kept_for_the_next_tick(
+    worker: Worker,
+) -> None:
+    worker.expiring("c", platform="tiktok")
+    tried: list[str] = []
+
+    async def watch(name: str, side: Side) -> None:
+        if (name, side) == ("store.append", "before") and worker.asked():
+            tried.append(name)
+            await move(worker)
+
+    worker.watch = watch
+    await worker.tick()
+
+    assert len(tried) == 1 + ADOPTIONS_MAX
+    assert worker.heard("could not be stored") == [{"connection_id": "c"}]
+    assert [each.connection_id for each in await worker.rescue.kept()] == ["c"]
+    worker.watch = nobody
+    await worker.tick_later()
+    assert (stored(worker), worker.asked()) == ("refresh-1", ["c"])
+    assert await worker.rescue.kept() == []
+
+
+async def test_tokens_are_kept_if_the_database_stays_away_when_they_could_be_stored_after_all(
+    worker: Worker,
+) -> None:
+    worker.expiring("c", platform="tiktok")
+    away = False
+
+    async def watch(name: str, side: Side) -> None:
+        nonlocal away
+        if (name, side) == ("refresher.refresh", "after"):
+            await move(worker)
+        away = away or (bool(worker.asked()) and (name, side) == ("vault.credentials", "after"))
+        if away and (name, side) == ("store.append", "before"):
+            raise UnavailableError("away")
+
+    worker.watch = watch
+    with pytest.raises(UnavailableError):
+        await worker.tick()
+
+    assert len(await worker.rescue.kept()) == 1
+    worker.watch = nobody
+    await worker.tick_later()
+    assert (stored(worker), worker.asked()) == ("refresh-1", ["c"])
