@@ -181,7 +181,7 @@ _TYPES: Final[Mapping[str, type[Event]]] = {
     )
 }
 _ENCODER: Final = msgspec.json.Encoder()
-_DECODERS: Final = {name: msgspec.json.Decoder(cls) for name, cls in _TYPES.items()}
+_READ: Final = {name: msgspec.json.Decoder(cls).decode for name, cls in _TYPES.items()}
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 UPCASTS: Final[Mapping[tuple[str, int], Upcast]] = {}  # (transition, from version): to the next
@@ -211,14 +211,15 @@ def decode(
     Raises:
         UnreadableEventError: not JSON, not that shape, or written by a newer program than this.
     """
-    if transition not in _TYPES:
+    read = _READ.get(transition)
+    if read is None:
         raise UnreadableEventError(transition, "there is no such transition")
     try:
         if data.startswith(_CURRENT):  # In a damaged row it may be a number.
-            return _DECODERS[transition].decode(data)
+            return read(data)
         version = msgspec.json.decode(data, type=_Versioned).v
         if version == SCHEMA_VERSION:
-            return _DECODERS[transition].decode(data)
+            return read(data)
         return msgspec.convert(_upcast(transition, version, data, upcasts), _TYPES[transition])
     except (msgspec.MsgspecError, UnicodeError, RecursionError, AttributeError, TypeError) as exc:
         raise UnreadableEventError(transition, str(exc)) from exc

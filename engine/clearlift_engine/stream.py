@@ -21,6 +21,7 @@ import msgspec
 
 from clearlift_engine.events import (
     Event,
+    FellDue,
     JobCreated,
     JobEnqueued,
     Paused,
@@ -35,6 +36,9 @@ from clearlift_engine.machine import State, Transition, advance
 
 CHAIN_VERSION: Final = 1
 _ENCODER: Final = msgspec.json.Encoder()
+_OF_THE_SAME_JOB: Final[frozenset[Transition]] = frozenset(
+    {"job_enqueued", "sync_failed", "paused", "resumed", "retry_requested"}
+)
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -88,16 +92,19 @@ class Entry(msgspec.Struct, frozen=True):
 def chain(previous: str | None, row: Draft | Entry) -> str:
     """Return the hash that `row` must have after a row with the hash `previous`."""
     return _digest(
-        previous,
-        row.connection_id,
-        row.version,
-        row.transition,
-        row.source,
-        row.target,
-        row.occurred_at,
-        row.run_id,
-        row.job_id,
-        row.data,
+        (
+            CHAIN_VERSION,
+            previous,
+            row.connection_id,
+            row.version,
+            row.transition,
+            row.source,
+            row.target,
+            row.occurred_at,
+            row.run_id,
+            row.job_id,
+            row.data,
+        )
     )
 
 
@@ -123,7 +130,7 @@ def record(stream: Stream, event: Event, *, at_ms: int, run_id: str) -> tuple[St
         job_id,
         encode(event),
     )
-    digest = _digest(stream.hash, *row)
+    digest = _digest((CHAIN_VERSION, stream.hash, *row))
     after = _folded(
         stream, event, target=target, job_id=job_id, occurred_at=occurred_at, digest=digest
     )
@@ -159,16 +166,18 @@ def _folded(
     credentials, in_doubt = stream.credentials, stream.in_doubt
     failures, lease_until, retry_at = stream.failures, None, None
     paused_at = stream.paused_at
-    match event:
+    match event:  # In the order of how many there are: each case that does not fit takes time.
+        case FellDue() | JobEnqueued():
+            pass
+        case JobCreated():
+            failures = 0
+            if event.refresh is not None:  # Otherwise what was in doubt still is.
+                credentials, in_doubt = None, 0
         case RefreshStarted():
             lease_until = event.lease_until
             credentials, in_doubt = event.credentials, event.in_doubt + 1
         case RefreshReleased():
             in_doubt = in_doubt if event.ambiguous else 0
-        case JobCreated():
-            failures = 0
-            if event.refresh is not None:  # Otherwise what was in doubt still is.
-                credentials, in_doubt = None, 0
         case SyncFailed():
             failures, retry_at = failures + 1, event.retry_at
             credentials, in_doubt = event.credentials, in_doubt if event.ambiguous else 0
@@ -197,14 +206,10 @@ def _folded(
 
 
 def _job_of(stream: Stream, event: Event) -> str | None:
-    match event:
-        case JobCreated():
-            return event.message.job_id
-        case JobEnqueued() | SyncFailed() | Paused() | Resumed() | RetryRequested():
-            return stream.job_id
-        case _:
-            return None
+    if isinstance(event, JobCreated):
+        return event.message.job_id
+    return stream.job_id if event.transition in _OF_THE_SAME_JOB else None
 
 
-def _digest(*columns: str | int | None) -> str:
-    return sha256(_ENCODER.encode((CHAIN_VERSION, *columns))).hexdigest()
+def _digest(columns: tuple[str | int | None, ...]) -> str:
+    return sha256(_ENCODER.encode(columns)).hexdigest()
