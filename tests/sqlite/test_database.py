@@ -303,3 +303,27 @@ async def test_log_that_is_no_utf8_is_read_to_its_end_and_each_row_once(
     assert [history.connection_id for history in found] == [f"c{n:04}" for n in range(1_200)]
     assert found[699].entries[0].data == "\ufffd"
     assert {len(history.entries) for history in found} == {1}
+
+
+async def test_each_stream_comes_whole_however_its_rows_fall_into_what_is_read_at_once(
+    tmp_path: Path, empty_database: Path
+) -> None:
+    lives = {"a": 499, "b": 1, "c": 1_001, "d": 500, "e": 2}
+    with closing(copy_of(empty_database, tmp_path / "c.db")) as raw:
+        raw.executemany(
+            "INSERT INTO outbox (connection_id, version, transition, source, target, occurred_at,"
+            " run_id, data, hash) VALUES (?, ?, 'paused', ?, 'due', 0, 'r', '{}', 'h')",
+            (
+                (name, version, None if version == 1 else "due")
+                for name, events in lives.items()
+                for version in range(1, events + 1)
+            ),
+        )
+        raw.commit()
+    async with open_backend(f"sqlite:///{tmp_path}/c.db") as backend:
+        found = [history async for history in backend.archive.histories()]
+
+    assert [history.connection_id for history in found] == list(lives)
+    for history in found:
+        versions = [entry.version for entry in history.entries]
+        assert versions == list(range(1, lives[history.connection_id] + 1))

@@ -195,10 +195,10 @@ async def test_deferred_transaction_sees_one_moment_while_others_write(
     await db.write(adding(1))
 
     async with db.transaction("DEFERRED") as moment:
-        before = [row async for row in moment.rows(ALL)]
+        before = [chunk async for chunk in moment.chunks(ALL)]
         if (await journal(other)) == "wal":  # With a rollback journal a writer would have to wait.
             other.execute("INSERT INTO notes VALUES (2, 'late')")
-        after = [row async for row in moment.rows(ALL)]
+        after = [chunk async for chunk in moment.chunks(ALL)]
 
     assert after == before
 

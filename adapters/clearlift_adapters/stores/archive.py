@@ -1,6 +1,8 @@
 """The log and what it explains, read stream by stream, a page of connections at a time."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -24,8 +26,8 @@ _REMEMBER: Final = bind(_SQL, "remember", *PROJECTED, "position")
 
 _WRITTEN_AT_ONCE: Final = 500
 
-# Where the connection's id stands in a row of the log, of the projection and of sync_jobs.
-_ID_COLUMNS: Final = (1, 0, 2)
+# Where the connection's id stands in a row of the log, the projection, the jobs, the connections.
+_ID_COLUMNS: Final = (1, 0, 2, 0)
 
 
 class SqliteArchive:
@@ -39,12 +41,14 @@ class SqliteArchive:
     ) -> AsyncGenerator[History]:
         async with self._db.transaction("DEFERRED") as moment:
             if connection_ids is None:
-                async for history in _merged([moment.rows(query) for query in _ALL]):
-                    yield history
+                async for page in _merged([moment.chunks(query) for query in _ALL]):
+                    for history in page:
+                        yield history
                 return
             for connection_id in sorted(set(connection_ids)):
-                async for history in _merged([moment.rows(q, connection_id) for q in _OF_ONE]):
-                    yield history
+                async for page in _merged([moment.chunks(q, connection_id) for q in _OF_ONE]):
+                    for history in page:
+                        yield history
 
     async def positions(self) -> tuple[int, int]:
         [(count, highest)] = await self._db.read(POSITIONS)
@@ -55,64 +59,89 @@ class SqliteArchive:
         async with self._db.transaction("IMMEDIATE") as moment:
             await moment.write(_FORGET, [()])
             folded: list[Row] = []
-            async for _, rows in _by_id(moment.rows(_ALL[0]), _ID_COLUMNS[0]):
-                entries = [Entry(*row) for row in rows]
-                folded.append((*msgspec.structs.astuple(fold(entries)), entries[-1].position))
-                if len(folded) == _WRITTEN_AT_ONCE:
+            log = _Table(moment.chunks(_ALL[0]), _ID_COLUMNS[0])
+            while (last := await log.look()) is not None:
+                for rows in _by_id(log.take(last), _ID_COLUMNS[0]).values():
+                    entries = [Entry(*row) for row in rows]
+                    folded.append((*msgspec.structs.astuple(fold(entries)), entries[-1].position))
+                if len(folded) >= _WRITTEN_AT_ONCE:
                     streams += await moment.write(_REMEMBER, folded)
                     folded.clear()
             streams += await moment.write(_REMEMBER, folded)
         return streams
 
 
-async def _by_id(rows: AsyncIterator[Row], column: int) -> AsyncIterator[tuple[str, list[Row]]]:
-    """Group rows that come ordered by an id."""
-    group: list[Row] = []
-    async for row in rows:
-        if group and group[-1][column] != row[column]:
-            yield group[-1][column], group
-            group = []
-        group.append(row)
-    if group:
-        yield group[-1][column], group
+class _Table:
+    """One table whose rows come ordered by their connection's id."""
+
+    def __init__(self, chunks: AsyncIterator[list[Row]], column: int) -> None:
+        self._chunks, self._id_of = chunks, itemgetter(column)
+        self._held: list[Row] = []  # Of a connection that may go on in the next chunk.
+        self.rows: list[Row] = []  # At hand: of each connection all there are.
+
+    async def look(self) -> str | None:
+        """Have rows at hand, if there are any left; return the id of the last of them."""
+        if not self.rows:
+            async for chunk in self._chunks:
+                last, whole = self._id_of(chunk[-1]), len(chunk)
+                while whole and self._id_of(chunk[whole - 1]) == last:
+                    whole -= 1
+                if whole:
+                    self.rows, self._held = self._held + chunk[:whole], chunk[whole:]
+                    break
+                self._held += chunk
+            else:
+                self.rows, self._held = self._held, []
+        return self._id_of(self.rows[-1]) if self.rows else None
+
+    def take(self, last: str) -> list[Row]:
+        """Return the rows at hand up to those of an id."""
+        if self.rows and self._id_of(self.rows[-1]) == last:  # Whatever order the others are in.
+            end = len(self.rows)
+        else:
+            end = bisect_right(self.rows, last, key=self._id_of)
+        taken, self.rows = self.rows[:end], self.rows[end:]
+        return taken
 
 
-async def _merged(tables: Sequence[AsyncIterator[Row]]) -> AsyncIterator[History]:
+async def _merged(chunks: Sequence[AsyncIterator[list[Row]]]) -> AsyncIterator[Iterator[History]]:
+    """Read four tables side by side; what is in memory are some chunks of each."""
+    tables = [_Table(each, column) for each, column in zip(chunks, _ID_COLUMNS, strict=True)]
+    while ends := [end for table in tables if (end := await table.look()) is not None]:
+        last = min(ends)
+        yield joined(*(table.take(last) for table in tables))
+
+
+def joined(
+    entries: Sequence[Row],
+    projections: Sequence[Row],
+    jobs: Sequence[Row],
+    connections: Sequence[Row],
+) -> Iterator[History]:
     """Put together what three tables say of each connection that one of them knows."""
-    *told, connections = tables
-    groups = [_by_id(rows, column) for rows, column in zip(told, _ID_COLUMNS, strict=True)]
-    heads = [await anext(group, None) for group in groups]
-    there = await anext(connections, None)
-    while any(heads):
-        connection_id = min(head[0] for head in heads if head is not None)
-        while there is not None and there[0] < connection_id:
-            there = await anext(connections, None)
-        found: list[list[Row]] = []
-        for number, head in enumerate(heads):
-            if head is None or head[0] != connection_id:
-                found.append([])
-                continue
-            found.append(head[1])
-            heads[number] = await anext(groups[number], None)
-        exists = there is not None and there[0] == connection_id
-        yield history(connection_id, *found, exists=exists)
-
-
-def history(
-    connection_id: str,
-    entries: list[Row],
-    projections: list[Row],
-    jobs: list[Row],
-    *,
-    exists: bool,
-) -> History:
-    """Return a connection's history from its rows of the three tables."""
-    projection = projections[0] if projections else None
-    return History(
-        connection_id,
-        [Entry(*row) for row in entries],
-        None if projection is None else Stream(*projection[:-1]),
-        None if projection is None else projection[-1],
-        [JobState(*row) for row in jobs],
-        exists,
+    streams, projected, made = (
+        _by_id(rows, column)
+        for rows, column in zip((entries, projections, jobs), _ID_COLUMNS, strict=False)
     )
+    there = {row[0] for row in connections}
+    for connection_id in sorted(streams.keys() | projected.keys() | made.keys()):
+        projection = projected[connection_id][0] if connection_id in projected else None
+        yield History(
+            connection_id,
+            [Entry(*row) for row in streams.get(connection_id, ())],
+            None if projection is None else Stream(*projection[:-1]),
+            None if projection is None else projection[-1],
+            [JobState(*row) for row in made.get(connection_id, ())],
+            connection_id in there,
+        )
+
+
+def _by_id(rows: Sequence[Row], column: int) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        connection_id = row[column]
+        if connection_id in found:
+            found[connection_id].append(row)
+        else:
+            found[connection_id] = [row]
+    return found

@@ -209,20 +209,20 @@ class Moment:
         run: Callable[[Query, Sequence[Sequence[Value]]], Awaitable[int]],
     ) -> None:
         self._db, self._run = db, run
-        self._read: list[AsyncGenerator[Row]] = []
+        self._read: list[AsyncGenerator[list[Row]]] = []
 
     async def close(self) -> None:
         """End what was not read to its end: who is interrupted leaves it to nobody."""
         for chunks in self._read:
             await chunks.aclose()
 
-    async def rows(self, query: Query, *parameters: Value) -> AsyncIterator[Row]:
-        """Yield the rows of one query; a chunk of them is in memory at a time."""
+    async def chunks(self, query: Query, *parameters: Value) -> AsyncIterator[list[Row]]:
+        """Yield the rows of one query, as many at a time as a hop brings."""
         seen = 0
         try:
-            async for row in self._chunks(query, parameters):
-                yield row
-                seen += 1
+            async for chunk in self._chunks(query, parameters):
+                yield chunk
+                seen += len(chunk)
         except sqlite3.OperationalError as exc:
             if _NOT_UTF8 not in str(exc):
                 raise
@@ -231,23 +231,24 @@ class Moment:
         # Begin again, reading what can be read, and go on where it stopped.
         self._db.text_factory = _lenient
         try:
-            async for row in self._chunks(query, parameters):
-                if seen == 0:
-                    yield row
-                seen = max(seen - 1, 0)
+            async for chunk in self._chunks(query, parameters):
+                if len(chunk) > seen:
+                    yield chunk[seen:]
+                seen = max(seen - len(chunk), 0)
         finally:
             self._db.text_factory = str
 
-    def _chunks(self, query: Query, parameters: Sequence[Value]) -> AsyncGenerator[Row]:
-        chunks = self._rows(query, parameters)
+    def _chunks(self, query: Query, parameters: Sequence[Value]) -> AsyncGenerator[list[Row]]:
+        chunks = self._fetched(query, parameters)
         self._read.append(chunks)
         return chunks
 
-    async def _rows(self, query: Query, parameters: Sequence[Value]) -> AsyncGenerator[Row]:
+    async def _fetched(
+        self, query: Query, parameters: Sequence[Value]
+    ) -> AsyncGenerator[list[Row]]:
         async with self._db.execute(query.sql, parameters) as cursor:
             while chunk := _rows(await cursor.fetchmany(_CHUNK)):
-                for row in chunk:
-                    yield row
+                yield chunk
 
     async def write(self, query: Query, rows: Sequence[Sequence[Value]]) -> int:
         """Run one statement for every row; return how many rows of the database changed."""

@@ -5,12 +5,12 @@ stream is seen as of one moment, though not all of them as of the same.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
-from clearlift_adapters.stores.archive import POSITIONS, history
+from clearlift_adapters.stores.archive import POSITIONS, joined
 from clearlift_adapters.stores.queries import bind, load
 from clearlift_adapters.stores.rows import PROJECTED
 from clearlift_adapters.stores.sql import Database, Row
@@ -44,15 +44,14 @@ class PagedArchive:
         pages = self._pages() if connection_ids is None else _each(sorted(set(connection_ids)))
         end = ""
         async for first, last in pages:
-            found = await self._between(first, last, unexplained)
-            for connection_id in sorted(found):
-                yield found[connection_id]
+            for found in await self._between(first, last, unexplained):
+                yield found
             end = last
         if connection_ids is None:  # What comes after all that the log knows.
-            rest = _by_id([row for row in unexplained if row[2] > end], 2)
-            for connection_id in sorted(rest):
-                jobs = rest[connection_id]  # Of a connection, for a foreign key says so.
-                yield history(connection_id, [], [], jobs, exists=True)
+            rest = [row for row in unexplained if row[2] > end]
+            there = [(row[2],) for row in rest]  # For a foreign key says so.
+            for found in joined([], [], rest, there):
+                yield found
 
     async def positions(self) -> tuple[int, int]:
         [(count, highest)] = await self._db.read(POSITIONS)
@@ -94,34 +93,18 @@ class PagedArchive:
 
     async def _between(
         self, first: str, last: str, unexplained: Sequence[Row]
-    ) -> dict[str, History]:
+    ) -> Iterator[History]:
         queries = (_ENTRIES, _PROJECTIONS, _JOBS, _CONNECTIONS)
         entries, projections, jobs, connections = await asyncio.gather(
             *(self._db.read(query, first, last) for query in queries)
         )
-        there = {row[0] for row in connections}
         jobs += [row for row in unexplained if first <= row[2] <= last]
-        tables = [_by_id(entries, 1), _by_id(projections, 0), _by_id(jobs, 2)]
-        return {
-            connection_id: history(
-                connection_id,
-                *(table.get(connection_id, []) for table in tables),
-                exists=connection_id in there,
-            )
-            for connection_id in {key for table in tables for key in table}
-        }
+        return joined(entries, projections, jobs, connections)
 
 
 def _next(text: str) -> str:
     """Return the text that comes right after `text` in the order of bytes."""
     return text + "\0"
-
-
-def _by_id(rows: Sequence[Row], column: int) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        found.setdefault(row[column], []).append(row)
-    return found
 
 
 async def _each(connection_ids: Sequence[str]) -> AsyncIterator[tuple[str, str]]:
