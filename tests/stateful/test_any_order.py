@@ -21,7 +21,7 @@ from tests.workerd.cloudflare import Cloudflare
 from tests.world import FILE, World, memory_world, opened_d1, opened_sqlite, sqlite_world
 
 FULL: Final = os.environ.get("CLEARLIFT_PROOF") == "full"
-EXAMPLES: Final = {"memory": 2_000, "sqlite": 500} if FULL else {"memory": 100, "sqlite": 20}
+EXAMPLES: Final = {"memory": 2_000, "sqlite": 500} if FULL else {"memory": 90, "sqlite": 18}
 STEPS: Final = 60 if FULL else 40
 
 
