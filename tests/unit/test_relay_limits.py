@@ -19,12 +19,17 @@ from tests.worker import Worker
 
 
 class Odd:
-    """A store in which the log of some cannot be read, or is ahead of where they stand."""
+    """A store in which the log of some cannot be read, is ahead, or takes no more rows."""
 
     def __init__(
-        self, store: Store, *, unreadable: Sequence[str] = (), ahead: Sequence[str] = ()
+        self,
+        store: Store,
+        *,
+        unreadable: Sequence[str] = (),
+        ahead: Sequence[str] = (),
+        full: Sequence[str] = (),
     ) -> None:
-        self._store, self._unreadable, self._ahead = store, unreadable, ahead
+        self._store, self._unreadable, self._ahead, self._full = store, unreadable, ahead, full
         self.limits: list[int] = []
 
     def __getattr__(self, method: str) -> Any:  # noqa: ANN401  it stands in for a port
@@ -40,10 +45,12 @@ class Odd:
         ]
 
     async def append(self, commits: Sequence[Commit]) -> Appended:
-        whole = [each for each in commits if each.before.connection_id not in self._ahead]
-        lost = {each.before.connection_id for each in commits} & set(self._ahead)
+        odd = {*self._ahead, *self._full}
+        whole = [each for each in commits if each.before.connection_id not in odd]
+        ids = {each.before.connection_id for each in commits}
         appended = await self._store.append(whole)
-        return Appended(appended.lost | lost, appended.refused)
+        refused = dict.fromkeys(ids & set(self._full), "full")
+        return Appended(appended.lost | (ids & set(self._ahead)), {**appended.refused, **refused})
 
 
 def with_odd(worker: Worker, **names: Sequence[str]) -> Odd:
@@ -116,6 +123,23 @@ async def test_jobs_whose_log_is_ahead_are_sent_once_and_hold_up_nobody_behind_t
     assert (sorted(stored(queue)), report.pending) == (["a", "b", "x", "y"], 2)
     said = worker.heard("cannot be read")
     assert [each["why"] for each in said] == ["its projection is not where its log is"] * 2
+
+
+async def test_deliveries_that_cannot_be_recorded_hold_up_nobody_behind_them(
+    worker: Worker,
+) -> None:
+    queue = with_queue(worker)
+    await waiting(worker, "x", "y", "a", "b")
+    with_odd(worker, full="xy")
+
+    report = await worker.relay(batch=1)
+
+    assert (stored(queue), report.delivered, report.pending) == (["x", "y", "a", "b"], 2, 2)
+    assert worker.heard("cannot be recorded")[0] == {
+        "connection_id": "x",
+        "job_id": "job of x",
+        "why": "full",
+    }
 
 
 async def test_relay_that_has_sent_the_last_batch_does_not_look_again(worker: Worker) -> None:
