@@ -30,7 +30,15 @@ _LOADED: Final = "ignore::pytest.PytestAssertRewriteWarning"  # Its plugins are 
 # Whose tests are asked: those named after it, and these.
 ALSO: Final[Mapping[str, Sequence[str]]] = {
     "audit": ("replay", "replay_jobs"),
-    "committer": ("adoption", "gathering", "rebase", "lost_answers"),
+    "committer": (
+        "adoption",
+        "completion",
+        "gathering",
+        "lost_answers",
+        "operators",
+        "rebase",
+        "tick_limits",
+    ),
     "decisions": ("completion", "jobs", "operators", "refresh", "tick"),
     "judge": ("lost_answers", "refresh", "wave"),
     "pacing": ("pacing_limits", "refresh_pace"),

@@ -67,3 +67,37 @@ async def test_tokens_are_kept_if_the_database_stays_away_when_they_could_be_sto
     worker.watch = nobody
     await worker.tick_later()
     assert (stored(worker), worker.asked()) == ("refresh-1", ["c"])
+
+
+async def test_tokens_that_the_database_takes_after_all_are_kept_no_longer(worker: Worker) -> None:
+    worker.expiring("c", platform="tiktok")
+    failures: list[str] = []
+
+    async def watch(name: str, side: Side) -> None:
+        if (name, side) == ("store.append", "before") and worker.asked() and not failures:
+            failures.append(name)
+            raise UnavailableError("away")
+
+    worker.watch = watch
+    await worker.tick()
+
+    assert (stored(worker), worker.jobs()) == ("refresh-1", ["c"])
+    assert await worker.rescue.kept() == []
+
+
+async def test_tokens_are_brought_home_past_a_claim_whose_lease_holds(worker: Worker) -> None:
+    worker.expiring("c", platform="tiktok")
+
+    async def watch(name: str, side: Side) -> None:
+        if (name, side) == ("store.append", "before") and worker.asked():
+            raise UnavailableError("away")
+
+    worker.watch = watch
+    with pytest.raises(UnavailableError):
+        await worker.tick()
+    worker.watch = nobody
+
+    await worker.tick()
+    assert (stored(worker), worker.life("c")) == ("refresh-1", ["fell_due", "refresh_started"])
+    await worker.tick_later()
+    assert (worker.jobs(), worker.asked()) == (["c"], ["c"])

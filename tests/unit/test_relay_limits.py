@@ -121,6 +121,7 @@ async def test_jobs_whose_log_is_ahead_are_sent_once_and_hold_up_nobody_behind_t
     report = await worker.relay(batch=1)
 
     assert (sorted(stored(queue)), report.pending) == (["a", "b", "x", "y"], 2)
+    assert levels(worker, "another relay delivered it") == ["debug"] * 2
     said = worker.heard("cannot be read")
     assert [each["why"] for each in said] == ["its projection is not where its log is"] * 2
 

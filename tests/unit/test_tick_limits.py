@@ -1,13 +1,17 @@
 """tick at its limits: budgets, plans that are cut short, and what changes after it has looked."""
 
-from collections.abc import Awaitable, Callable
+import dataclasses
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from clearlift_engine import tick as engine
 from clearlift_engine.events import SyncFailed
+from clearlift_engine.pacing import Gate
 from clearlift_engine.policy import DAY_MS, iso
+from clearlift_engine.ports import Appended, Commit, Store
 from clearlift_engine.run import TickSettings
 from tests.given import DUE, NOW_MS, commit, started, take
 from tests.watched import Side, once
@@ -121,3 +125,32 @@ async def test_ids_too_long_for_a_message_are_told_where_no_provider_could_be_as
         event = worker.last(name)
         assert isinstance(event, SyncFailed)
         assert "too long" in event.message
+
+
+class Full:
+    """A store whose log takes no row about one connection."""
+
+    def __init__(self, store: Store, connection_id: str) -> None:
+        self._store, self._connection_id = store, connection_id
+
+    def __getattr__(self, method: str) -> Any:  # noqa: ANN401  it stands in for a port
+        return getattr(self._store, method)
+
+    async def append(self, commits: Sequence[Commit], gate: Gate | None = None) -> Appended:
+        taken = [each for each in commits if each.before.connection_id != self._connection_id]
+        appended = await self._store.append(taken, gate)
+        refused = {self._connection_id: "full"} if len(taken) < len(commits) else {}
+        return Appended(appended.lost, refused, appended.gate_moved)
+
+
+async def test_failure_that_not_even_the_log_takes_is_in_the_report(worker: Worker) -> None:
+    worker.seed.add_connection("c")
+    worker.seed.add_connection("other")
+    store = cast("Store", Full(worker.world.store, "c"))
+    worker.world = dataclasses.replace(worker.world, store=store)
+
+    outcome = await worker.tick()
+
+    assert (worker.jobs(), outcome.report.failed) == (["other"], 1)
+    [failure] = outcome.report.failures
+    assert (failure.connection_id, failure.failure_class) == ("c", "permanent")
