@@ -39,7 +39,7 @@ class AtOnce(Commands):
     def at_once(self, first: str, others: Sequence[str], name: str, seed: int) -> None:
         words = (first, *others)
         before, lives, began_ms = self.jobs(), promises.lives(self.seed), self.clock.now_ms
-        expected = self._expected_of(words, name) if "tick" in words else {}
+        expected = self._expected_of(words, name)
 
         self._run(self._together(words, name, Random(seed)))
 
@@ -51,7 +51,7 @@ class AtOnce(Commands):
 
     def _expected_of(self, words: Sequence[str], name: str) -> Mapping[str, bool | None]:
         """Return who must get a job, and who must not, whichever command comes first."""
-        if "consumer" in words:
+        if "tick" not in words or "consumer" in words:
             return {}
         moved = {name} if set(words) & set(OF_ONE) else set[str]()
         if "relay" in words:  # What it delivers is held no more.
