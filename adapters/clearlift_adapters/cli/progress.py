@@ -38,6 +38,7 @@ class Progress:
         self._title, self._log = title, log
         self._began_s = time.monotonic()
         self.counts = Counter[str]()
+        self.shows = log.terminal and log.shows("warning") and os.environ.get("TERM") != "dumb"
 
     def note(
         self, level: Literal["debug", "info", "warning", "error"], event: str, **fields: object
@@ -64,7 +65,7 @@ class Progress:
 def progress(title: str, log: Log) -> Generator[Progress]:
     """Show how far the work in this context is; it needs a running event loop."""
     counted = Progress(title, log)
-    if not log.terminal or not log.shows("warning") or os.environ.get("TERM") == "dumb":
+    if not counted.shows:
         yield counted
         return
     showing = _Line(counted)
@@ -105,6 +106,11 @@ class _Line:
 
 def _nothing() -> None:
     """Do nothing: nothing was begun."""
+
+
+def counting(archive: Archive, shown: Progress) -> Archive:
+    """Return an archive that counts what is read from it, if anybody sees that."""
+    return CountedArchive(archive, shown) if shown.shows else archive
 
 
 class CountedArchive:

@@ -9,7 +9,7 @@ from clearlift_adapters.cli import exits, stopping
 from clearlift_adapters.cli.connections import absent
 from clearlift_adapters.cli.options import Command, Flags, moment
 from clearlift_adapters.cli.output import Columns, counted, print_json, print_line, when
-from clearlift_adapters.cli.progress import CountedArchive, progress
+from clearlift_adapters.cli.progress import counting, progress
 from clearlift_adapters.cli.runs import noted, recorded
 from clearlift_adapters.cli.timeline import tell
 from clearlift_adapters.cli.world import World, open_world
@@ -98,7 +98,7 @@ async def _audit(flags: Flags, connections: Sequence[str], *, rebuild: bool) -> 
                 print_line(f"{connection_id} has no events yet")
         began_at = world.clock.now()
         with progress("replay", world.log) as shown:
-            archive = CountedArchive(world.backend.archive, shown)
+            archive = counting(world.backend.archive, shown)
             report = await replay(archive, connection_ids=connections or None)
     if not connections:
         await noted(
