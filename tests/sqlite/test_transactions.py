@@ -4,18 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from clearlift_adapters.stores.database import SqliteDatabase
 from clearlift_adapters.stores.library import sqlite3
+from clearlift_adapters.stores.queries import BLOCK, bind
 from clearlift_adapters.stores.sql import RefusedError
 from clearlift_engine.errors import UnavailableError
 from tests.sqlite.notes import ADD, ALL, adding, ids_in, notes, notes_file
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
+
+_SQL: Final = {"many": "INSERT INTO notes (id, text)\nVALUES (:id, :text)"}
+MANY: Final = bind(_SQL, "many", "id", "text")
 
 
 @pytest.fixture
@@ -64,6 +68,28 @@ async def test_write_counts_the_rows_that_each_step_changed(db: SqliteDatabase) 
     changed = await db.write([(ADD, []), (ADD, [(1, "one"), (2, "two")]), *adding(3)])
 
     assert changed == [0, 2, 1]
+
+
+@pytest.mark.parametrize("count", [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 2])
+async def test_rows_of_values_are_all_written_in_their_order(
+    db: SqliteDatabase, count: int
+) -> None:
+    rows = [(number, f"note {number}") for number in range(count, 0, -1)]
+
+    [changed] = await db.write([(MANY, rows)])
+
+    assert changed == count
+    assert await db.read(ALL) == sorted(rows)
+
+
+async def test_one_row_that_is_refused_takes_all_of_its_block_with_it(db: SqliteDatabase) -> None:
+    rows: list[tuple[int, str | None]] = [(number, "note") for number in range(2 * BLOCK)]
+    rows[BLOCK + 3] = (BLOCK + 3, None)
+
+    with pytest.raises(RefusedError):
+        await db.write([(MANY, rows)])
+
+    assert await ids_in(db) == []
 
 
 async def test_transaction_whose_body_fails_leaves_nothing(db: SqliteDatabase) -> None:

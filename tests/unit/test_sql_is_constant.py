@@ -21,13 +21,12 @@ HOLDING = {"Query": 1, "Statement": 0}
 _A_QUERY = "the text of a Query, and all of those are looked at here"
 REASONS: Mapping[tuple[str, str], str] = {
     ("stores/database.py", "query.sql"): _A_QUERY,
+    ("stores/database.py", "query.block"): _A_QUERY,
     ("stores/database.py", "sql"): _A_QUERY,
     ("stores/database.py", "pragma"): "one of _PRAGMAS",
     ("stores/database.py", "_JOURNALS[wanted]"): "a choice of two constants",
     ("stores/database.py", "_BEGIN[kind]"): "a choice of two constants",
-    ("stores/queries.py", "_PARAMETER.sub(lambda match: '?' + numbers[match[1]], sql)"): (
-        "a file's statement, with numbers for names"
-    ),
+    ("stores/queries.py", "sql"): "a file's statement, with numbers for names",
     ("stores/d1.py", "query.sql"): _A_QUERY,
     ("stores/d1.py", "sql"): "a Query's text, with JSON paths for numbers",
     ("migrations.py", "statement"): "from a file of clearlift_schema",

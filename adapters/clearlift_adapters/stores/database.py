@@ -26,6 +26,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeVar, cast
 from urllib.parse import quote
@@ -33,7 +34,7 @@ from urllib.parse import quote
 import aiosqlite
 
 from clearlift_adapters.stores.library import OLDEST, VERSION, sqlite3, wal_is_safe
-from clearlift_adapters.stores.queries import Query
+from clearlift_adapters.stores.queries import BLOCK, Query
 from clearlift_adapters.stores.refusals import Place, ensure_file, translated
 from clearlift_adapters.stores.sql import Row, Step, Value
 from clearlift_engine.errors import ConfigurationError, UnavailableError
@@ -297,6 +298,11 @@ class Transaction:
         """Return whether a query that asks for one row finds one."""
         return self._db.execute(query.sql, row).fetchone() is not None
 
+    def newest_rowid(self) -> int:
+        """Return the rowid of the row that was inserted last."""
+        [(rowid,)] = self._db.execute("SELECT last_insert_rowid()")
+        return int(rowid)
+
     def write(self, steps: Sequence[Step]) -> list[int]:
         """Run each step once for every row it has; return how many rows each changed."""
         return [_run(self._db, query, rows) for query, rows in steps]
@@ -316,11 +322,20 @@ def _transacted(db: "sqlite3.Connection", work: Callable[[Transaction], T]) -> T
 
 def _run(db: "sqlite3.Connection", query: Query, rows: Sequence[Sequence[Value]]) -> int:
     """Run one statement for every row; return how many rows of the database changed."""
-    if not rows:
-        return 0
-    # Also what is no INSERT, UPDATE or DELETE comes with one row: executemany takes only those.
-    alone = len(rows) == 1
-    cursor = db.execute(query.sql, rows[0]) if alone else db.executemany(query.sql, rows)
+    whole = 0 if query.block is None else len(rows) // BLOCK * BLOCK
+    changed = 0
+    if query.block is not None and whole:
+        blocks = [tuple(chain(*rows[at : at + BLOCK])) for at in range(0, whole, BLOCK)]
+        changed += _changed_by(db.executemany(query.block, blocks))
+    rest = rows[whole:] if whole else rows
+    if len(rest) == 1:  # Also what is no INSERT, UPDATE or DELETE, which executemany does not take.
+        changed += _changed_by(db.execute(query.sql, rest[0]))
+    elif rest:
+        changed += _changed_by(db.executemany(query.sql, rest))
+    return changed
+
+
+def _changed_by(cursor: "sqlite3.Cursor") -> int:
     changed = max(cursor.rowcount, 0)
     cursor.close()
     return changed

@@ -16,6 +16,8 @@ from typing import Final
 
 import msgspec
 
+BLOCK: Final = 15  # Rows; for each statement SQLite opens its tables anew. More make no difference.
+
 _HERE: Final = Path(__file__).parent
 _BLOCK: Final = "\n-- name: "
 _PARAMETER: Final = re.compile(r":(?<![:\w]:)([a-z_]+)")  # A colon first is found fast.
@@ -29,6 +31,7 @@ class Query(msgspec.Struct, frozen=True):
 
     name: str
     sql: str
+    block: str | None = None  # The same for BLOCK rows at once, if it inserts VALUES.
 
 
 def load(file: str) -> Mapping[str, str]:
@@ -54,7 +57,22 @@ def bind(statements: Mapping[str, str], name: str, *parameters: str) -> Query:
     found = set(_PARAMETER.findall(sql))
     assert found == set(parameters), f"{name}: {found ^ set(parameters)}"
     numbers = {parameter: str(number) for number, parameter in enumerate(parameters, start=1)}
-    return Query(name, _PARAMETER.sub(lambda match: "?" + numbers[match[1]], sql))
+    sql = _PARAMETER.sub(lambda match: "?" + numbers[match[1]], sql)
+    return Query(name, sql, _block_of(sql, len(parameters)))
+
+
+def _block_of(sql: str, width: int) -> str | None:
+    """Return an INSERT of one row of `width` parameters as one of BLOCK rows."""
+    head, values, rest = sql.partition("\nVALUES ")
+    if not values:
+        return None
+    row, end, tail = rest.partition(")")
+    rows = [_moved(row + end, before) for before in range(0, BLOCK * width, width)]
+    return head + values + ", ".join(rows) + tail
+
+
+def _moved(sql: str, by: int) -> str:
+    return _NUMBERED.sub(lambda match: f"?{int(match[1]) + by}", sql)
 
 
 def filled(query: Query, *parameters: str | float | bytes | None) -> str:

@@ -32,7 +32,7 @@ _SQL: Final = load("sqlite.sql")
 _ENTER: Final = bind(_SQL, "enter", *Draft.__struct_fields__)
 _ENTER_JOB: Final = bind(_SQL, "enter_job", *JobRow.__struct_fields__)
 _ENTER_MESSAGE: Final = bind(_SQL, "enter_message", "job_id", "body", "enqueued_at")
-_STAND: Final = bind(_SQL, "stand", *PROJECTED)
+_STAND: Final = bind(_SQL, "stand", *PROJECTED, "position")
 
 
 class SqliteStore(SqlStore):
@@ -71,26 +71,30 @@ def _append(
             guards = guards_of(commit, gate, moved_by)
             holds = transaction.holds(_FITS, (first.connection_id, first.version, *guards))
             (taken if holds else missed).append(commit)
-    transaction.write(_written(taken))
+    entries = [astuple(draft) for commit in taken for draft in commit.drafts]
+    transaction.write([(_ENTER, entries)])
+    # One transaction at a time, and positions have no gaps: so the first of them is known too.
+    position = transaction.newest_rowid() + 1 - len(entries)
+    transaction.write(_explained(taken, position))
     return missed
 
 
-def _written(commits: Sequence[Commit]) -> list[Step]:
-    """Return all that commits write: the log, what it explains, and where the streams stand."""
-    entries: list[Sequence[Value]] = []
+def _explained(commits: Sequence[Commit], position: int) -> list[Step]:
+    """Return what follows from the rows of the log, the first of which is at `position`."""
     jobs: list[Sequence[Value]] = []
     messages: list[Sequence[Value]] = []
+    streams: list[Sequence[Value]] = []
     for commit in commits:
-        entries += map(astuple, commit.drafts)
         if commit.job is not None:
             jobs.append(astuple(commit.job))
         if commit.outgoing is not None:
             message = commit.outgoing
             messages.append((message.job_id, message.body.decode(), commit.after.changed_at))
+        position += len(commit.drafts)
+        streams.append((*astuple(commit.after), position - 1))
     return [
-        (_ENTER, entries),
         (_ENTER_JOB, jobs),
         *status_steps(commits),
         (_ENTER_MESSAGE, messages),
-        (_STAND, [astuple(commit.after) for commit in commits]),
+        (_STAND, streams),
     ]

@@ -24,11 +24,10 @@ INSERT INTO connection_state (
   connection_id, state, version, hash, changed_at, job_id, lease_until, retry_at, failures,
   credentials, in_doubt, paused_at, position
 )
-SELECT
+VALUES (
   :connection_id, :state, :version, :hash, :changed_at, :job_id, :lease_until, :retry_at, :failures,
-  :credentials, :in_doubt, :paused_at, o.position
-FROM outbox AS o
-WHERE o.connection_id = :connection_id AND o.version = :version
+  :credentials, :in_doubt, :paused_at, :position
+)
 ON CONFLICT (connection_id) DO UPDATE SET
   state = excluded.state, version = excluded.version, hash = excluded.hash,
   changed_at = excluded.changed_at, job_id = excluded.job_id, lease_until = excluded.lease_until,
