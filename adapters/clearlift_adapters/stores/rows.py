@@ -96,7 +96,7 @@ def candidate_in(row: Row) -> Candidate:
     ) = row
     stream = Stream(connection_id, *projected) if projected[0] else Stream(connection_id)
     dead = stream.state == "failed" and stream.retry_at is None
-    held = StoredCredentials(connection_id, access, refresh, reencrypted, known_as)
+    held = (connection_id, access, refresh, reencrypted, known_as)
     return Candidate(
         connection_id,
         organization_id,
@@ -112,7 +112,7 @@ def candidate_in(row: Row) -> Candidate:
         interval_ms,
         job_id,
         job_since if job_id is not None else None,
-        dead and held.fingerprint != stream.credentials,
+        dead and StoredCredentials(*held).fingerprint != stream.credentials,
         stream,
         bool(scopes_odd),
         ref,
