@@ -3,6 +3,7 @@
 import sys
 from base64 import b64encode
 from collections.abc import Mapping
+from contextlib import closing
 from hashlib import sha256
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from clearlift_adapters.cipher import FieldCipher
 from clearlift_adapters.cli.options import Flags
 from clearlift_adapters.cli.starting import refuse_unsafe
 from clearlift_adapters.doctor import work
+from clearlift_adapters.stores.library import sqlite3
 from clearlift_engine.policy import HOUR_MS, iso
 from tests.doctor.conftest import Patient
 from tests.given import NOW_MS
@@ -184,8 +186,8 @@ def test_a_database_without_tables_or_none_at_all_is_a_finding(patient: Patient)
 
 
 def test_what_is_broken_in_one_part_hides_no_other(patient: Patient) -> None:
-    gate: Row = {"provider": "google", "version": 1, "moved_by": "r", "gate": "no JSON"}
-    patient.tables.insert("provider_gates", gate)
+    with closing(sqlite3.connect(patient.file)) as raw:
+        raw.execute("ALTER TABLE runs RENAME COLUMN report TO said")
 
     found = patient.findings(ENCRYPTION_KEY=KEY)
 
