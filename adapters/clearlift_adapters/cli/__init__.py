@@ -15,7 +15,7 @@ def main() -> None:
     interrupt.take()
     # What is imported stays, and a batch is hundreds of thousands of objects, none of them in a
     # cycle: with the default, the collector takes a tenth of a tick to find nothing.
-    gc.set_threshold(100_000, 20, 50)
+    gc.set_threshold(50_000, 20, 50)
     from clearlift_adapters.cli.commands import perform  # noqa: PLC0415  see above
 
     code = perform(sys.argv[1:])
