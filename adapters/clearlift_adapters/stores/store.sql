@@ -257,9 +257,9 @@ WHERE coalesce((SELECT version FROM provider_gates WHERE provider = :provider), 
   )
 ON CONFLICT (provider) DO UPDATE SET version = excluded.version, moved_by = excluded.moved_by, gate = excluded.gate;
 
--- What follows writes one batch of commits, in this order, as one transaction. Each statement runs
--- once per row of its own: by executemany on SQLite; on D1 once, over a JSON array of rows, which takes
--- the place of /* rows */. D1 does not promise that its batch is whole, so the order and the guards are
+-- What follows writes one batch of commits, in this order, as one transaction: on SQLite the tokens and
+-- the status, the rest is in sqlite.sql; on D1 all of it, each statement once, over a JSON array of rows,
+-- which takes the place of /* rows */. D1 does not promise that its batch is whole, so the order and the guards are
 -- such that whatever prefix of it was done does no harm and is completed when it is sent again:
 -- tokens first, for they exist nowhere else; then the log, all rows of a commit or none; then what the
 -- log explains; the projection last, for only then does anybody go on from there.
