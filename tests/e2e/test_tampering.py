@@ -13,6 +13,7 @@ from clearlift_engine.machine import TRANSITIONS
 from tests.e2e.authority import Authority
 from tests.e2e.program import Program
 from tests.e2e.tampering import Tampered, make_past, opened, other_values, tamper
+from tests.seed import Value
 
 LOG: Final = (
     *("connection_id", "version", "transition", "source", "target", "occurred_at", "run_id"),
@@ -43,8 +44,9 @@ CLOSE_RANKS: Final = (
 LOOSEN: Final = (
     "PRAGMA writable_schema = ON",
     (
-        "UPDATE sqlite_schema SET sql = replace(replace(sql, ' STRICT', ''), ' TEXT ', ' BLOB ')"
-        " WHERE name = 'outbox'"
+        "UPDATE sqlite_schema SET sql = replace(replace(replace(replace(sql,"
+        " ' STRICT,', ''), ' STRICT', ''), ' TEXT ', ' BLOB '), ' NOT NULL', '')"
+        " WHERE name IN ('outbox', 'connection_state')"
     ),
     "PRAGMA writable_schema = RESET",
 )
@@ -99,6 +101,49 @@ async def test_a_value_that_is_not_of_its_columns_type_is_named(
             found = await database.with_cell("outbox", row, column, value)
 
             assert row["position"] in {violation.position for violation in found}
+
+
+@pytest.mark.parametrize("value", [7, 0.5, None], ids=repr)
+async def test_an_id_of_a_connection_that_is_no_text_is_named_and_nobody_else_is(
+    past: Program, tmp_path: Path, value: Value
+) -> None:
+    async with opened(tamper(past.file, tmp_path, *LOOSEN)) as database:
+        for row in database.rows("outbox"):
+            found = await database.with_cell("outbox", row, "connection_id", value)
+
+            assert row["position"] in {violation.position for violation in found}
+            assert repr(value) in connections(found) <= {repr(value), row["connection_id"]}
+
+
+@pytest.mark.parametrize(
+    ("value", "name"), [("7", "7"), ("CAST(connection_id AS BLOB)", "b'dead'")]
+)
+async def test_the_program_names_an_id_that_is_no_text_and_ends_with_6(
+    past: Program, tmp_path: Path, value: str, name: str
+) -> None:
+    one = "WHERE connection_id = 'dead' AND version = 2"
+    file = tamper(past.file, tmp_path, *LOOSEN, f"UPDATE outbox SET connection_id = {value} {one}")
+    database = f"sqlite:///{file}"
+
+    told = await past.run("replay", CLEARLIFT_DATABASE=database)
+    done = await past.run("replay", "--json", CLEARLIFT_DATABASE=database)
+
+    assert (told.code, done.code) == (6, 6)
+    assert {found["connection_id"] for found in done.report["violations"]} == {"dead", name}
+    assert f"{name}\t" in told.out.decode()
+
+
+async def test_a_projection_under_a_number_is_missed_and_named(
+    past: Program, tmp_path: Path
+) -> None:
+    async with opened(tamper(past.file, tmp_path, *LOOSEN)) as database:
+        for row in database.rows("connection_state"):
+            found = await database.with_cell("connection_state", row, "connection_id", 7)
+
+            assert {(violation.connection_id, violation.rule) for violation in found} == {
+                ("7", "projection_has_events"),
+                (row["connection_id"], "events_have_projection"),
+            }
 
 
 async def test_another_position_of_a_row_of_the_log_is_named(database: Tampered) -> None:

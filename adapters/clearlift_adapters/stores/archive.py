@@ -2,8 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -28,6 +27,7 @@ _WRITTEN_AT_ONCE: Final = 500
 
 # Where the connection's id stands in a row of the log, the projection, the jobs, the connections.
 _ID_COLUMNS: Final = (1, 0, 2, 0)
+_Place = tuple[int, Any]  # Of an id, in SQLite's order: NULL, numbers, texts, bytes.
 
 
 class SqliteArchive:
@@ -75,16 +75,16 @@ class _Table:
     """One table whose rows come ordered by their connection's id."""
 
     def __init__(self, chunks: AsyncIterator[list[Row]], column: int) -> None:
-        self._chunks, self._id_of = chunks, itemgetter(column)
+        self._chunks, self._column = chunks, column
         self._held: list[Row] = []  # Of a connection that may go on in the next chunk.
         self.rows: list[Row] = []  # At hand: of each connection all there are.
 
-    async def look(self) -> str | None:
-        """Have rows at hand, if there are any left; return the id of the last of them."""
+    async def look(self) -> _Place | None:
+        """Have rows at hand, if there are any left; return the place of the last of them."""
         if not self.rows:
             async for chunk in self._chunks:
-                last, whole = self._id_of(chunk[-1]), len(chunk)
-                while whole and self._id_of(chunk[whole - 1]) == last:
+                last, whole = chunk[-1][self._column], len(chunk)
+                while whole and chunk[whole - 1][self._column] == last:
                     whole -= 1
                 if whole:
                     self.rows, self._held = self._held + chunk[:whole], chunk[whole:]
@@ -92,16 +92,19 @@ class _Table:
                 self._held += chunk
             else:
                 self.rows, self._held = self._held, []
-        return self._id_of(self.rows[-1]) if self.rows else None
+        return self._place(self.rows[-1]) if self.rows else None
 
-    def take(self, last: str) -> list[Row]:
-        """Return the rows at hand up to those of an id."""
-        if self.rows and self._id_of(self.rows[-1]) == last:  # Whatever order the others are in.
+    def take(self, last: _Place) -> list[Row]:
+        """Return the rows at hand up to those of a place."""
+        if self.rows and self._place(self.rows[-1]) == last:  # Whatever order the others are in.
             end = len(self.rows)
         else:
-            end = bisect_right(self.rows, last, key=self._id_of)
+            end = bisect_right(self.rows, last, key=self._place)
         taken, self.rows = self.rows[:end], self.rows[end:]
         return taken
+
+    def _place(self, row: Row) -> _Place:
+        return _place_of(row[self._column])
 
 
 async def _merged(chunks: Sequence[AsyncIterator[list[Row]]]) -> AsyncIterator[Iterator[History]]:
@@ -124,10 +127,10 @@ def joined(
         for rows, column in zip((entries, projections, jobs), _ID_COLUMNS, strict=False)
     )
     there = {row[0] for row in connections}
-    for connection_id in sorted(streams.keys() | projected.keys() | made.keys()):
+    for connection_id in sorted(streams.keys() | projected.keys() | made.keys(), key=_place_of):
         projection = projected[connection_id][0] if connection_id in projected else None
         yield History(
-            connection_id,
+            connection_id if isinstance(connection_id, str) else repr(connection_id),
             [Entry(*row) for row in streams.get(connection_id, ())],
             None if projection is None else Stream(*projection[:-1]),
             None if projection is None else projection[-1],
@@ -136,8 +139,21 @@ def joined(
         )
 
 
-def _by_id(rows: Sequence[Row], column: int) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
+def _place_of(connection_id: object) -> _Place:
+    """Return where SQLite sorts an id; in a damaged row it may be no text."""
+    match connection_id:
+        case str():
+            return 2, connection_id
+        case bytes():
+            return 3, connection_id
+        case None:
+            return 0, 0
+        case _:
+            return 1, connection_id
+
+
+def _by_id(rows: Sequence[Row], column: int) -> dict[Any, list[Row]]:
+    found: dict[Any, list[Row]] = {}
     for row in rows:
         connection_id = row[column]
         if connection_id in found:
