@@ -63,7 +63,6 @@ class Tally(msgspec.Struct):
 
     delivered: int = 0
     already_delivered: int = 0
-    rejected: int = 0
     lost: set[str] = msgspec.field(
         default_factory=set[str]
     )  # Jobs that another relay delivered, it seems.
@@ -229,7 +228,6 @@ def count(tally: Tally, waiting: Waiting, receipt: Receipt, note: Note, *, lost:
             tally.already_delivered += 1
             note("debug", "another relay delivered it", **fields)
         case Rejected(reason=reason):
-            tally.rejected += 1
             note("warning", "the queue refuses a message", why=reason, **fields)
         case Accepted(already_there=True):
             tally.already_delivered += 1

@@ -249,8 +249,9 @@ async def test_message_that_the_queue_refuses_is_tried_again_when_a_first_failur
     await waiting(worker, "bad", "good")
     queue.rejecting = {"job of bad": "too odd"}
 
-    await worker.relay()
+    report = await worker.relay()
 
+    assert (report.delivered, report.already_delivered, report.pending) == (1, 0, 0)
     event = worker.last("bad")
     assert isinstance(event, SyncFailed)
     assert event.retry_at == NOW_MS + backoff(1, 0.5)
