@@ -171,7 +171,9 @@ class _Walk:
         if row.position > expected:
             return Finding(expected, "row_missing", f"position {row.position} comes in its place")
         digest = row_digest(row)
-        if digest is None or row.position != expected:
+        if digest is None:
+            return Finding(expected, "row_changed", "the row there is no text")
+        if row.position != expected:
             return Finding(expected, "row_changed", f"the row there says position {row.position}")
         mark = seal.mark(expected)
         if mark is not None and mark != mark_of(digest):

@@ -229,6 +229,40 @@ async def test_a_forger_who_mends_the_hashes_still_breaks_a_rule(
     assert "hash_chain" not in rules(report)
 
 
+async def test_events_of_the_same_millisecond_are_in_order() -> None:
+    shelf = rewritten(lambda rows: [msgspec.structs.replace(r, occurred_at=NOW_MS) for r in rows])
+    shelf.edit_projection(GAMMA, changed_at=NOW_MS)
+
+    assert (await replay(shelf)).violations == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "rule", "detail"),
+    [
+        (
+            {"source": "failed"},
+            "legal_transition",
+            "job_created goes 'due' → 'job_created', the row says 'failed' → 'job_created'",
+        ),
+        ({"job_id": None}, "job_of_event", "the event is about 'job-3', the row says None"),
+        ({"position": 5}, "ascending_positions", "comes after position 5"),
+        ({"version": 4}, "contiguous_versions", "version 3 follows version 1"),
+        ({"occurred_at": 1}, "ascending_times", f"at 1, after one at {NOW_MS + 5}"),
+    ],
+    ids=str,
+)
+async def test_a_finding_says_what_ought_to_be_and_what_is(
+    columns: dict[str, object], rule: Rule, detail: str
+) -> None:
+    shelf = rewritten(
+        lambda rows: [rows[0], msgspec.structs.replace(rows[1], **columns), *rows[2:]]
+    )
+
+    found = (await replay(shelf)).violations
+
+    assert detail in [violation.detail for violation in found if violation.rule == rule]
+
+
 async def test_an_illegal_transition_is_named_with_the_state_it_came_in() -> None:
     shelf = rewritten(lambda rows: [rows[0], msgspec.structs.replace(rows[2], version=2)])
 
@@ -245,6 +279,15 @@ async def test_rows_after_a_damaged_one_are_judged_by_themselves() -> None:
     report = await replay(shelf)
 
     assert broken(report) == {(ACME, 1, "hash_chain"), (ACME, 1, "readable_data")}
+
+
+async def test_a_projection_is_left_alone_where_the_log_does_not_say_what_it_ought_to_be() -> None:
+    shelf = Shelf()
+    shelf.edit_entry(9, data="{")  # Why BETA failed, and when it is tried again.
+
+    report = await replay(shelf)
+
+    assert broken(report) == {(BETA, 9, "hash_chain"), (BETA, 9, "readable_data")}
 
 
 async def test_half_a_surrogate_pair_is_a_broken_chain_and_no_crash() -> None:

@@ -152,6 +152,20 @@ async def test_a_message_about_another_connection_is_named() -> None:
     assert (BETA, 14, "own_message") in broken(await replay(shelf))
 
 
+async def test_a_job_whose_message_is_about_another_connection_than_its_row_is_named() -> None:
+    shelf = Shelf()
+    shelf.append(BETA, lives.DUE_AGAIN)
+    shelf.append(BETA, created("job-7", GAMMA))
+
+    shelf.edit_job("job-7", connection_id=BETA)
+
+    report = await replay(shelf)
+    assert broken(report) == {(BETA, 14, "own_message"), (BETA, 14, "job_row")}
+    assert "connection_id: the log says 'gamma-stripe-3', the row 'beta-tiktok-2'" in {
+        found.detail for found in report.violations
+    }
+
+
 async def test_a_job_id_that_is_used_twice_is_named() -> None:
     shelf = Shelf()
     shelf.append(GAMMA, lives.DUE_AGAIN)

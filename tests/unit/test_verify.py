@@ -93,6 +93,22 @@ def test_a_row_that_was_taken_out_is_named(position: int) -> None:
     assert first(proof(rest, SEALS)) == (position, "row_missing")
 
 
+def test_a_finding_says_what_stands_in_the_place_of_a_row() -> None:
+    half = replace(LOG[1], run_id="\ud800")  # Of a surrogate pair: no row of ours holds one.
+    told = {
+        "position 3 comes in its place": [LOG[0], *LOG[2:]],
+        "the log ends before it; seal 1 goes on to 4": LOG[:1],
+        "the row there says position 1": [LOG[0], *LOG],
+        "the row there is no text": [LOG[0], half, *LOG[2:]],
+        "the row is not the one of seal 1": [LOG[0], replace(LOG[1], run_id="x"), *LOG[2:]],
+    }
+
+    found = {detail: proof(rows, SEALS).violations for detail, rows in told.items()}
+
+    assert [[v.detail for v in violations] for violations in found.values()] == [[d] for d in told]
+    assert {v.position for violations in found.values() for v in violations} == {2}
+
+
 @each_row
 def test_a_row_that_was_taken_out_is_named_though_the_others_closed_ranks(position: int) -> None:
     rest = renumbered([*LOG[: position - 1], *LOG[position:]])
@@ -157,6 +173,15 @@ def test_a_seal_that_was_taken_out_is_missed(number: int) -> None:
     else:
         assert first(found) == (begins, "seal_missing")
         assert found.position == 9
+
+
+@pytest.mark.parametrize(
+    ("kept", "detail"), [((1, 2), "seal 1 is not there"), ((2,), "seal 1 to 2 is not there")]
+)
+def test_seals_that_were_taken_out_are_numbered(kept: tuple[int, ...], detail: str) -> None:
+    found = proof(LOG, [SEALS[index] for index in kept])
+
+    assert [v.detail for v in found.violations] == [detail]
 
 
 @each_seal
@@ -224,7 +249,29 @@ def test_a_line_that_is_no_seal_is_noticed_and_the_next_ones_count() -> None:
     found = proof(LOG, [SEALS[0], Problem("seal_unreadable", "half a line"), SEALS[2]])
 
     assert [v.rule for v in found.violations] == ["seal_unreadable", "seal_missing"]
-    assert found.position == 9
+    assert (found.position, found.seals) == (9, 2)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"marks": SEALS[0].marks[1:]},
+        {"marks": SEALS[0].marks + b"!"},
+        {"first": 2},
+        {"first": 0, "marks": bytes(8) + SEALS[0].marks},
+        {"first": 5, "marks": b""},
+        {"first": 6, "marks": b""},
+        {"position": 5},
+    ],
+    ids=str,
+)
+def test_a_seal_whose_numbers_do_not_fit_each_other_does_not_count(
+    numbers: dict[str, bytes | int],
+) -> None:
+    found = proof(LOG, [SIGNER.signed(replace(SEALS[0], **numbers)), *SEALS[1:]])
+
+    assert [v.rule for v in found.violations] == ["seal_unreadable", "seal_missing"]
+    assert found.violations[0].detail == "the numbers of seal 1 contradict it"
 
 
 def test_a_format_that_is_newer_is_not_guessed_at() -> None:
