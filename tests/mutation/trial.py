@@ -36,6 +36,7 @@ ALSO: Final[Mapping[str, Sequence[str]]] = {
         "gathering",
         "lost_answers",
         "operators",
+        "overtaken",
         "rebase",
         "tick_limits",
     ),

@@ -4,7 +4,7 @@ import pytest
 
 from clearlift_engine.committer import ADOPTIONS_MAX
 from clearlift_engine.errors import UnavailableError
-from clearlift_engine.events import FellDue
+from clearlift_engine.events import FellDue, RefreshReleased, decode
 from tests.given import NOW_MS, commit, failed, take
 from tests.watched import Side, nobody
 from tests.worker import Worker
@@ -101,3 +101,44 @@ async def test_tokens_are_brought_home_past_a_claim_whose_lease_holds(worker: Wo
     assert (stored(worker), worker.life("c")) == ("refresh-1", ["fell_due", "refresh_started"])
     await worker.tick_later()
     assert (worker.jobs(), worker.asked()) == (["c"], ["c"])
+
+
+async def test_tokens_that_lost_their_place_are_kept_until_they_are_stored(worker: Worker) -> None:
+    worker.expiring("c", platform="tiktok")
+    kept: dict[str, int] = {}
+
+    async def watch(name: str, side: Side) -> None:
+        if (name, side) == ("store.append", "before") and worker.asked() and not kept:
+            await move(worker)
+            kept["when the database is away"] = 0
+            raise UnavailableError("away")
+        if (name, side) == ("vault.credentials", "before") and kept:
+            kept["while they are adopted"] = len(await worker.rescue.kept())
+
+    worker.watch = watch
+    await worker.tick()
+
+    assert kept["while they are adopted"] == 1
+    assert (stored(worker), await worker.rescue.kept()) == ("refresh-1", [])
+
+
+async def test_late_tokens_end_the_claim_of_a_dead_worker_and_say_so(worker: Worker) -> None:
+    worker.expiring("c", platform="tiktok")
+
+    async def watch(name: str, side: Side) -> None:
+        if (name, side) == ("store.append", "before") and worker.asked():
+            raise UnavailableError("away")
+
+    worker.watch = watch
+    with pytest.raises(UnavailableError):
+        await worker.tick()
+    worker.watch = nobody
+    worker.said.clear()
+
+    await worker.tick_later()
+
+    why = "the stream was moved meanwhile; the new tokens are stored"
+    events = [decode(row["transition"], row["data"]) for row in worker.seed.rows("outbox")]
+    [back] = [event for event in events if isinstance(event, RefreshReleased)]
+    assert (back.reason, back.detail, back.provider) == ("interrupted", why, "tiktok")
+    assert worker.heard("deferred") == [{"connection_id": "c", "why": why}]
