@@ -53,7 +53,7 @@ ALSO: Final[Mapping[str, Sequence[str]]] = {
     "refresh": ("refresh_pace", "thawed", "lost_answers", "budget"),
     "relay": ("relay_limits",),
     "replay": ("operators", "replay_jobs"),
-    "run": ("budget", "lost_answers", "preview", "refresh", "tick", "tick_limits", "tracing"),
+    "run": ("budget", "committer", "delivery", "lost_answers", "preview", "refresh", "tick"),
     "seals": ("replay", "seal", "verify"),
     "stream": ("policy_limits", "replay"),
     "tick": ("budget", "tick_limits"),

@@ -86,6 +86,19 @@ def test_each_row_of_the_log_is_a_line_in_its_order() -> None:
             lives.DEAD,
             "failed, permanent: Token refresh failed: invalid_grant; not before it is reconnected",
         ),
+        (lives.PAUSED, "paused by ann@ops-1: the customer asked for it"),
+        (lives.RESUMED, "resumed by ann@ops-1: the customer is back"),
+        (
+            lives.RETRIED,
+            (
+                "retry requested by ann@ops-1: the key was missing; "
+                "due from 2026-10-10T12:00:00.000Z"
+            ),
+        ),
+        (
+            msgspec.structs.replace(lives.RETRIED, reason=None),
+            "retry requested by ann@ops-1; due from 2026-10-10T12:00:00.000Z",
+        ),
     ],
 )
 def test_each_event_says_in_one_sentence_why(event: Event, says: str) -> None:
