@@ -171,10 +171,9 @@ class _Walk:
         if row.position > expected:
             return Finding(expected, "row_missing", f"position {row.position} comes in its place")
         digest = row_digest(row)
-        if digest is None:
-            return Finding(expected, "row_changed", "the row there is no text")
-        if row.position != expected:
-            return Finding(expected, "row_changed", f"the row there says position {row.position}")
+        if digest is None or row.position != expected:
+            what = "is no text" if digest is None else f"says position {row.position}"
+            return Finding(expected, "row_changed", f"the row there {what}")
         mark = seal.mark(expected)
         if mark is not None and mark != mark_of(digest):
             return Finding(expected, "row_changed", f"the row is not the one of seal {seal.number}")
