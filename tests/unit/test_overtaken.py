@@ -67,7 +67,7 @@ async def test_outcome_is_lost_only_if_what_came_before_it_was_no_operators_word
 @pytest.mark.parametrize("words", [ADOPTIONS_MAX, ADOPTIONS_MAX + 1])
 async def test_outcome_gives_way_to_operators_who_never_stop(worker: Worker, words: int) -> None:
     commits = await under_way(worker, "a")
-    said = [{"a": PAUSED}, {"a": RESUMED}] * words
+    said: list[dict[str, Event]] = [{"a": PAUSED}, {"a": RESUMED}] * words
 
     became = await appended(worker, commits, *said[:words])
 
