@@ -28,10 +28,10 @@ DAY_MS: Final = 24 * HOUR_MS
 FIRST_WINDOW_MS: Final = 7 * DAY_MS
 FIRST_BACKOFF_MS: Final = 15 * MINUTE_MS  # One tick interval: at most, so the next tick retries.
 LONGEST_BACKOFF_MS: Final = 6 * HOUR_MS
-# 128 KB of Cloudflare Queues, less what it adds to each message and counts; the same everywhere.
 # What lies further ahead than it can was set by a clock that was wrong, and does not count.
 RETRY_MAX_MS: Final = 2 * LONGEST_BACKOFF_MS
 LEASE_MAX_MS: Final = HOUR_MS
+# 128 KB of Cloudflare Queues, less what it adds to each message and counts; the same everywhere.
 MESSAGE_BYTES_MAX: Final = 128_000 - 100
 
 Clause = Literal[
@@ -101,7 +101,7 @@ def assess(conn: Candidate, now_ms: int, schedule: Schedule) -> Due | Blocked:
         blocked = says_no(conn, now_ms, schedule)
         if blocked is not None:
             return blocked
-    return _due(conn, now_ms, schedule)
+    return _due(conn)
 
 
 def verdicts(conn: Candidate, now_ms: int, schedule: Schedule) -> Mapping[Clause, Blocked | None]:
@@ -211,23 +211,21 @@ _CLAUSES: Final[Mapping[Clause, Callable[[Candidate, int, Schedule], Blocked | N
 }
 
 
-def _due(conn: Candidate, now_ms: int, schedule: Schedule) -> Due:
+def _due(conn: Candidate) -> Due:
     reason: DueReason = "interval_elapsed" if conn.last_synced_at is not None else "never_synced"
     if conn.stream.state == "failed":
         reason = "reconnected" if conn.reconnected else "retry"
-    return Due(reason, _given_up(conn, now_ms, schedule))
+    return Due(reason, _given_up(conn))
 
 
-def _given_up(conn: Candidate, now_ms: int, schedule: Schedule) -> str | None:
-    """Return the open job that this cycle gives up; not one that an earlier cycle gave up already.
+def _given_up(conn: Candidate) -> str | None:
+    """Return the open job that a due connection gives up; not one that it gave up already.
 
     Whoever made that job may never close it. Then it is still there when a later one has ended.
     """
-    since, stream = conn.job_since or 0, conn.stream
-    if conn.job_id is None or since > now_ms - schedule.job_limit_ms:
-        return None
+    stream = conn.stream
     later = stream.job_id is not None and stream.job_id != conn.job_id
-    return None if later and stream.changed_at > since else conn.job_id
+    return None if later and stream.changed_at > (conn.job_since or 0) else conn.job_id
 
 
 def fell_due(conn: Candidate, due: Due) -> FellDue:

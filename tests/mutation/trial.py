@@ -48,7 +48,7 @@ ALSO: Final[Mapping[str, Sequence[str]]] = {
     "notices": ("news",),
     "overview": ("alerts", "metrics", "news"),
     "pacing": ("pacing_limits", "refresh_pace"),
-    "policy": ("policy_limits", "preview"),
+    "policy": ("policy_limits", "preview", "settings"),
     "questions": ("explain",),
     "refresh": ("refresh_pace", "thawed", "lost_answers", "budget"),
     "relay": ("relay_limits",),

@@ -1,6 +1,17 @@
 """What no test of the due rule minded when it was changed: see docs/mutation.md."""
 
-from clearlift_engine.policy import DAY_MS, HOUR_MS, Blocked, Due, assess
+import pytest
+
+from clearlift_engine.policy import (
+    DAY_MS,
+    HOUR_MS,
+    MESSAGE_BYTES_MAX,
+    MINUTE_MS,
+    Blocked,
+    Due,
+    assess,
+    due_at,
+)
 from clearlift_engine.stream import Stream, record
 from tests.unit import lives
 from tests.unit.lives import NOW_MS
@@ -41,3 +52,28 @@ def test_a_new_stream_has_never_changed() -> None:
     _, draft = record(Stream("a"), lives.DUE, at_ms=0, run_id="r")
 
     assert draft.occurred_at == 0
+
+
+WAITING = {"stream": stream("failed", retry_at=NOW_MS + MINUTE_MS)}
+FRESH = {"last_synced_at": NOW_MS - HOUR_MS + 2 * MINUTE_MS}
+
+
+@pytest.mark.parametrize(
+    ("facts", "at_ms"),
+    [
+        ({}, NOW_MS),
+        (WAITING, NOW_MS + MINUTE_MS),
+        (FRESH, NOW_MS + 2 * MINUTE_MS),
+        ({**WAITING, **FRESH}, NOW_MS + 2 * MINUTE_MS),
+        ({"is_active": False}, None),
+        ({"is_active": False, **FRESH}, None),
+    ],
+)
+def test_a_connection_is_due_when_the_last_of_its_waits_is_over_if_waiting_helps(
+    facts: dict[str, object], at_ms: int | None
+) -> None:
+    assert due_at(candidate(**facts), NOW_MS, SCHEDULE) == at_ms
+
+
+def test_the_longest_message_fits_into_what_cloudflare_takes_with_what_it_adds() -> None:
+    assert MESSAGE_BYTES_MAX + 100 <= 128_000
