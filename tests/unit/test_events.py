@@ -19,6 +19,7 @@ from clearlift_engine.events import (
     Event,
     JobCreated,
     Upcast,
+    body_of,
     decode,
     encode,
 )
@@ -176,3 +177,7 @@ def test_the_message_in_the_event_is_the_message_of_the_contract() -> None:
             "priority": "high",
         },
     }
+
+
+def test_a_queue_gets_the_message_byte_for_byte_as_it_stands_in_the_event() -> None:
+    assert body_of(lives.message()) in golden("job_created").encode()
