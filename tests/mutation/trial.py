@@ -40,6 +40,7 @@ ALSO: Final[Mapping[str, Sequence[str]]] = {
         "rebase",
         "tick_limits",
     ),
+    "advice": ("explain",),
     "alerts": ("news",),
     "cycles": ("explain",),
     "decisions": ("completion", "jobs", "operators", "refresh", "tick"),

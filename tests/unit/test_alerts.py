@@ -5,7 +5,16 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from clearlift_engine.alerts import AlertName, alerts, error_rate, firing, missed, spoken
+from clearlift_engine.alerts import (
+    LATE_MS,
+    RECENT_TICKS,
+    AlertName,
+    alerts,
+    error_rate,
+    firing,
+    missed,
+    spoken,
+)
 from clearlift_engine.overview import Backlog, Overview, RunFact
 from clearlift_engine.pacing import Gate
 from clearlift_engine.policy import DAY_MS, HOUR_MS, MINUTE_MS
@@ -75,6 +84,62 @@ def test_rule_fires_above_its_limit_and_not_at_it(name: AlertName) -> None:
     assert fired.next_step
 
 
+SAID: dict[AlertName, tuple[float, str, str]] = {
+    "error_rate": (
+        0.11,
+        "0.0% of the connections that were due in the last hour failed",
+        "11.0% of the connections that were due in the last hour failed",
+    ),
+    "queue_depth": (501, "0 messages are in the queue", "501 messages are in the queue"),
+    "oldest_message": (
+        3600.001,
+        "the oldest message has been in the queue for 0 s",
+        "the oldest message has been in the queue for 60 min",
+    ),
+    "missed_ticks": (
+        2,
+        "0 of the last 0 ticks did not come",
+        "2 of the last 2 ticks did not come",
+    ),
+    "stuck_relay": (
+        1800.001,
+        "0 jobs wait for the relay, the oldest for 0 s",
+        "3 jobs wait for the relay, the oldest for 30 min",
+    ),
+    "provider_breaker": (
+        1,
+        "every provider is well",
+        "the breaker is open of google (provider_down)",
+    ),
+    "audit_violation": (
+        1,
+        "no audit of the last day found any",
+        "the newest audit found a violation",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(SAID))
+def test_rule_says_its_value_in_the_unit_of_its_limit(name: AlertName) -> None:
+    value, quiet, loud = SAID[name]
+    [fired] = firing(msgspec.structs.replace(QUIET, **BELOW_AND_ABOVE[name][1]))
+    [still] = [alert for alert in alerts(QUIET) if alert.name == name]
+
+    assert (fired.value, fired.sentence) == (value, loud)
+    assert (still.value, still.sentence) == (0, quiet)
+
+
+def test_queue_that_does_not_answer_is_as_good_as_empty() -> None:
+    assert alerts(msgspec.structs.replace(QUIET, queue=None)) == alerts(QUIET)
+
+
+def test_clock_that_is_behind_makes_nothing_old() -> None:
+    ahead = NOW_MS + HOUR_MS
+    seen = msgspec.structs.replace(QUIET, queue=Depth(1, ahead), backlog=Backlog(1, ahead))
+
+    assert {alert.value for alert in alerts(seen) if alert.name != "queue_depth"} == {0}
+
+
 def test_error_rate_is_of_the_last_hour_alone() -> None:
     runs = [tick(1, due=10), tick(HOUR_MS - 1, due=10, failed=1), tick(HOUR_MS, due=9, failed=9)]
 
@@ -86,6 +151,53 @@ def test_violation_of_one_audit_is_not_undone_by_another_kind() -> None:
     runs = [audit("replay", "done", 1), audit("audit verify", "violated", 2)]
 
     assert firing(msgspec.structs.replace(QUIET, runs=runs))
+
+
+def test_audit_that_has_not_ended_undoes_no_violation() -> None:
+    begun = RunFact("r", "replay", NOW_MS - 1, None, None)
+    runs = [begun, audit("replay", "violated", 2), audit("replay", "done", 3)]
+
+    assert firing(msgspec.structs.replace(QUIET, runs=runs))
+
+
+def test_ticks_that_were_missed_long_ago_are_history() -> None:
+    expected = [NOW_MS - number * QUARTER_MS for number in range(RECENT_TICKS + 2, 0, -1)]
+    ticks = [tick(NOW_MS - at_ms) for at_ms in expected]
+    gap, now = ticks[2:], [*ticks[:-3], ticks[-1]]
+
+    seen = msgspec.structs.replace(QUIET, expected_ticks=expected)
+
+    assert not firing(msgspec.structs.replace(seen, runs=gap[::-1]))
+    assert firing(msgspec.structs.replace(seen, runs=now[::-1]))
+
+
+@pytest.mark.parametrize(
+    ("late_ms", "came"),
+    [(-LATE_MS, False), (1 - LATE_MS, True), (QUARTER_MS - 1, True), (QUARTER_MS, False)],
+)
+def test_tick_counts_from_a_little_before_its_time_until_the_next(
+    late_ms: int, *, came: bool
+) -> None:
+    slots = [NOW_MS - 2 * QUARTER_MS, NOW_MS - QUARTER_MS]
+    next_one = tick(QUARTER_MS)
+
+    found = missed(slots, [tick(2 * QUARTER_MS - late_ms), next_one], NOW_MS)
+
+    assert found == ([] if came else slots[:1])
+
+
+@pytest.mark.parametrize(("since_ms", "gone"), [(LATE_MS - 1, False), (LATE_MS, True)])
+def test_tick_is_missed_once_it_is_late(since_ms: int, *, gone: bool) -> None:
+    assert bool(missed([NOW_MS - since_ms], [], NOW_MS)) is gone
+
+
+@pytest.mark.parametrize(("late_ms", "came"), [(LATE_MS - 1, True), (LATE_MS, False)])
+def test_tick_by_the_minute_may_be_later_than_the_next_is_due(late_ms: int, *, came: bool) -> None:
+    slots = [NOW_MS - 10 * MINUTE_MS, NOW_MS - 9 * MINUTE_MS]
+
+    found = missed(slots, [tick(10 * MINUTE_MS - late_ms)], NOW_MS)
+
+    assert (slots[0] not in found) is came
 
 
 def test_tick_that_is_a_little_late_or_early_is_not_missed() -> None:

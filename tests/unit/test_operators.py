@@ -8,6 +8,7 @@ from clearlift_engine.policy import HOUR_MS
 from clearlift_engine.ports import Refused
 from clearlift_engine.replay import replay
 from tests.given import NOW_MS, SCHEDULE, job_commit, take
+from tests.unit.test_relay_limits import with_odd
 from tests.watched import once
 from tests.worker import Worker
 
@@ -146,6 +147,17 @@ async def test_word_that_changes_nothing_is_not_recorded(worker: Worker) -> None
     assert [answer.outcome for answer in answers] == ["already", "already", "recorded", "already"]
     assert len(worker.life("c")) == 1
     assert NOW_MS <= (answers[-1].stream.paused_at or 0) < NOW_MS + HOUR_MS
+
+
+async def test_word_that_the_database_refuses_is_refused_and_says_why(worker: Worker) -> None:
+    worker.seed.add_connection("c")
+    with_odd(worker, full=["c"])
+
+    answer = await say(worker, "pause")
+
+    assert (answer.connection_id, answer.outcome) == ("c", "refused")
+    assert answer.detail == "the database refuses it: full"
+    assert answer.stream.paused_at is None
 
 
 async def test_connection_that_is_not_there_gets_no_answer(worker: Worker) -> None:
