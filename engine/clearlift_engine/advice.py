@@ -79,8 +79,15 @@ def undeclared(event: SyncFailed) -> str | None:
 def declaring(platform: str) -> str:
     """Return how a platform gets a provider; its name is spelt as TOML has it."""
     bare = platform.isascii() and platform.replace("-", "").replace("_", "").isalnum()
-    table = platform if bare else repr(platform)
+    table = platform if bare else _basic_string(platform)
     return f"declare {platform!r} in a [providers.{table}] table of the configuration file"
+
+
+def _basic_string(text: str) -> str:
+    spelt = (
+        char if char.isprintable() and char not in '\\"' else f"\\U{ord(char):08x}" for char in text
+    )
+    return f'"{"".join(spelt)}"'
 
 
 def about_failing(failing: Failing) -> Advice:

@@ -63,9 +63,12 @@ async def test_alert_is_said_when_it_fires_and_when_it_ends_and_not_between(
     below, above = (msgspec.structs.replace(QUIET, **facts) for facts in BELOW_AND_ABOVE[name])
     [alert] = firing(above)
 
+    said: list[int] = []
     for seen in (below, above, above, below, below):
         await channel.tick(seen)
+        said.append(len(channel.heard))
 
+    assert said == [0, 1, 1, 2, 2]
     fired, ended = channel.heard
     assert fired.splitlines()[1:] == [
         f":rotating_light: *{name}*: {alert.sentence}",
