@@ -7,7 +7,8 @@ from clearlift_engine.events import Event
 from clearlift_engine.pacing import Gate, Rate, opened, paused
 from clearlift_engine.policy import DAY_MS, HOUR_MS, iso
 from clearlift_engine.ports import Provider
-from clearlift_engine.preview import TickPlan, preview
+from clearlift_engine.preview import TickPlan, preview, preview_of
+from clearlift_engine.refresh import PATIENCE_MS
 from clearlift_engine.run import TickSettings
 from tests.given import DUE, NOW_MS, ago, commit, created, failed, plain, started, take
 from tests.seed import Value
@@ -133,6 +134,66 @@ async def test_token_that_still_lives_gets_its_job_whatever_its_provider_says(
 
     assert [(job.connection_id, job.after_refresh) for job in plan.jobs] == [("lives", False)]
     assert [(each.connection_id, each.why) for each in plan.blocked] == [("ends", "not set")]
+
+
+async def test_plan_of_one_connection_is_its_part_of_the_plan_of_all(worker: Worker) -> None:
+    worker.seed.add_connection("job", platform="stripe")
+    worker.expiring("refresh", platform="google")
+    worker.expiring("undeclared", platform="myspace")
+    worker.seed.add_connection("fresh", last_synced_at=iso(NOW_MS))
+    worker.seed.add_connection("inactive", is_active=0)
+    store, settings = worker.world.store, worker.settings
+
+    whole, parts = await look(worker), list[TickPlan]()
+    for conn in await store.find(["job", "refresh", "undeclared", "fresh", "inactive"]):
+        part = await preview_of(conn, store, worker.refresher, settings, now_ms=NOW_MS)
+        parts.append(part)
+
+    assert {part.now for part in parts} == {whole.now} == {iso(NOW_MS)}
+    assert [job for part in parts for job in part.jobs] == whole.jobs
+    assert [each for part in parts for each in part.refreshes] == whole.refreshes
+    assert [each for part in parts for each in part.blocked] == whole.blocked
+    assert [part.not_due for part in parts] == [0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(("period_ms", "refreshes"), [(PATIENCE_MS, 2), (PATIENCE_MS + 1, 1)])
+async def test_plan_waits_for_a_provider_as_long_as_a_tick_does(
+    worker: Worker, period_ms: int, refreshes: int
+) -> None:
+    worker = Worker(worker.world, [Provider("google", Rate(1, period_ms))])
+    for name in "ab":
+        worker.expiring(name)
+
+    plan = await look(worker)
+    await worker.tick()
+
+    assert len(plan.refreshes) == len(worker.asked()) == refreshes
+
+
+async def test_job_whose_token_lasts_takes_nothing_of_a_providers_budget(worker: Worker) -> None:
+    worker = Worker(worker.world, [Provider("google", Rate(1, HOUR_MS))])
+    worker.seed.add_connection("lasts", platform="google", expires_at=iso(NOW_MS + DAY_MS))
+    worker.expiring("ends")
+
+    plan = await look(worker)
+
+    assert [(job.connection_id, job.after_refresh) for job in plan.jobs] == [
+        ("lasts", False),
+        ("ends", True),
+    ]
+
+
+@pytest.mark.parametrize("expires_at", [None, iso(NOW_MS)])
+async def test_refresh_says_when_the_token_ends_if_that_is_known(
+    worker: Worker, expires_at: str | None
+) -> None:
+    worker = Worker(worker.world, [Provider("acme", Rate(1, 1), without_expiry="refresh")])
+    worker.seed.add_connection("c", platform="acme", expires_at=expires_at)
+
+    [refresh] = (await look(worker)).refreshes
+
+    assert (refresh.connection_id, refresh.platform) == ("c", "acme")
+    assert refresh.expires_at == expires_at
 
 
 async def test_limit_cuts_the_plan(worker: Worker) -> None:
