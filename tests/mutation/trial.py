@@ -29,6 +29,8 @@ NOT_OURS: Final = (
 _LOADED: Final = "ignore::pytest.PytestAssertRewriteWarning"  # Its plugins are among NOT_OURS.
 # Whose tests are asked: those named after it, and these.
 ALSO: Final[Mapping[str, Sequence[str]]] = {
+    "advice": ("explain",),
+    "alerts": ("news",),
     "audit": ("replay", "replay_jobs"),
     "committer": (
         "adoption",
@@ -40,11 +42,10 @@ ALSO: Final[Mapping[str, Sequence[str]]] = {
         "rebase",
         "tick_limits",
     ),
-    "advice": ("explain",),
-    "alerts": ("news",),
     "cycles": ("explain",),
     "decisions": ("completion", "jobs", "operators", "refresh", "tick"),
     "delivery": ("relay", "relay_limits"),
+    "explain": ("because",),
     "judge": ("judge_limits", "lost_answers", "refresh", "wave"),
     "machine": ("events", "policy", "stream"),
     "notices": ("news",),
