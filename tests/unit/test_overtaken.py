@@ -35,7 +35,7 @@ async def appended(
 
     async def watch(name: str, side: Side) -> None:
         if (name, side) == ("store.append", "before"):
-            for connection_id, event in next(attempts, {}).items():
+            for connection_id, event in next(attempts, dict[str, Event]()).items():
                 moved = commit(now[connection_id], event)
                 now[connection_id] = await take(worker.world.store, moved)
 
