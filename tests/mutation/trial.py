@@ -56,7 +56,10 @@ ALSO: Final[Mapping[str, Sequence[str]]] = {
     "refresh": ("refresh_pace", "thawed", "lost_answers", "budget"),
     "relay": ("relay_limits",),
     "replay": ("operators", "replay_jobs"),
-    "run": ("budget", "committer", "delivery", "lost_answers", "preview", "refresh", "tick"),
+    "run": (
+        *("budget", "committer", "delivery", "gathering", "judge", "lost_answers", "preview"),
+        *("refresh", "tick"),
+    ),
     "seals": ("replay", "seal", "verify"),
     "stream": ("policy_limits", "replay"),
     "tick": ("budget", "tick_limits"),

@@ -84,35 +84,41 @@ def test_rule_fires_above_its_limit_and_not_at_it(name: AlertName) -> None:
     assert fired.next_step
 
 
-SAID: dict[AlertName, tuple[float, str, str]] = {
+SAID: dict[AlertName, tuple[float, float, str, str]] = {
     "error_rate": (
         0.11,
+        0.10,
         "0.0% of the connections that were due in the last hour failed",
         "11.0% of the connections that were due in the last hour failed",
     ),
-    "queue_depth": (501, "0 messages are in the queue", "501 messages are in the queue"),
+    "queue_depth": (501, 500, "0 messages are in the queue", "501 messages are in the queue"),
     "oldest_message": (
         3600.001,
+        3600,
         "the oldest message has been in the queue for 0 s",
         "the oldest message has been in the queue for 60 min",
     ),
     "missed_ticks": (
         2,
+        1,
         "0 of the last 0 ticks did not come",
         "2 of the last 2 ticks did not come",
     ),
     "stuck_relay": (
         1800.001,
+        1800,
         "0 jobs wait for the relay, the oldest for 0 s",
         "3 jobs wait for the relay, the oldest for 30 min",
     ),
     "provider_breaker": (
         1,
+        0,
         "every provider is well",
         "the breaker is open of google (provider_down)",
     ),
     "audit_violation": (
         1,
+        0,
         "no audit of the last day found any",
         "the newest audit found a violation",
     ),
@@ -121,11 +127,11 @@ SAID: dict[AlertName, tuple[float, str, str]] = {
 
 @pytest.mark.parametrize("name", sorted(SAID))
 def test_rule_says_its_value_in_the_unit_of_its_limit(name: AlertName) -> None:
-    value, quiet, loud = SAID[name]
+    value, limit, quiet, loud = SAID[name]
     [fired] = firing(msgspec.structs.replace(QUIET, **BELOW_AND_ABOVE[name][1]))
     [still] = [alert for alert in alerts(QUIET) if alert.name == name]
 
-    assert (fired.value, fired.sentence) == (value, loud)
+    assert (fired.value, fired.limit, fired.sentence) == (value, limit, loud)
     assert (still.value, still.sentence) == (0, quiet)
 
 
