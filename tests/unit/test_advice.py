@@ -164,7 +164,8 @@ def test_connection_that_failed_is_advised_by_where_it_is_now(
 
     assert found.who == who
     assert found.sentence.startswith(sentence)
-    assert str(found.command).split()[1] == verb
+    words = str(found.command).split()
+    assert (words[1], words[-1]) == (verb, "c")
 
 
 def test_what_is_waited_for_says_until_when_if_that_is_known() -> None:
