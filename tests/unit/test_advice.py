@@ -174,3 +174,10 @@ def test_what_is_waited_for_says_until_when_if_that_is_known() -> None:
 
     assert until.sentence == ("wait for the consumer until 2026-10-10T12:00:00.000Z at the latest")
     assert ever.sentence == "wait for the consumer"
+
+
+def test_what_was_just_synced_needs_nobody_and_nothing() -> None:
+    advice = about_block(Blocked("fresh", NOW_MS), "c")
+
+    assert (advice.who, advice.command) == ("nobody", None)
+    assert advice.sentence.startswith("nothing: ")
