@@ -75,10 +75,10 @@ EXPECTED: Final[Mapping[str, Mapping[str, Expected]]] = {
             (
                 *(_STREAM, _VERSION, "g USING PRIMARY KEY (provider=?)"),
                 *(_CONNECTION_BY_ID, _OPEN_JOBS),
-            )
+            ),
         ),
         "append_entry": Expected(
-            (_STREAM, "g USING PRIMARY KEY (provider=?)", _CONNECTION_BY_ID, _OPEN_JOBS)
+            (_STREAM, "g USING PRIMARY KEY (provider=?)", _CONNECTION_BY_ID, _OPEN_JOBS),
         ),
         "project": Expected((_VERSION,)),
         "insert_job": Expected((_VERSION, "sqlite_autoindex_sync_jobs_1 (id=?)")),

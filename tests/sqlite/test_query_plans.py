@@ -33,8 +33,8 @@ QUERIES = {
 }
 HOT = {"platform_connections", "sync_jobs", "outbox", "connection_state"}
 HOT_FILES = {"store.sql", "operation.sql", "connections.sql"}
-# What is scanned is no table: a result of this very query, a row of constants, a list passed in.
-OF_THE_QUERY_ITSELF = re.compile(r"\(subquery-|CONSTANT ROW|\w+ VIRTUAL TABLE")
+# What is scanned is no table: a result of this very query, rows of constants, a list passed in.
+OF_THE_QUERY_ITSELF = re.compile(r"\(subquery-|CONSTANT ROW|r$|\w+ VIRTUAL TABLE")
 PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 
 Bound = tuple[str, Sequence[str | None]]  # A statement, and what is bound to it.

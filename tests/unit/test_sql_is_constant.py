@@ -21,7 +21,6 @@ HOLDING = {"Query": 1, "Statement": 0}
 _A_QUERY = "the text of a Query, and all of those are looked at here"
 REASONS: Mapping[tuple[str, str], str] = {
     ("stores/database.py", "query.sql"): _A_QUERY,
-    ("stores/database.py", "query.block"): _A_QUERY,
     ("stores/database.py", "sql"): _A_QUERY,
     ("stores/database.py", "pragma"): "one of _PRAGMAS",
     ("stores/database.py", "_JOURNALS[wanted]"): "a choice of two constants",

@@ -294,9 +294,13 @@ class Transaction:
     def __init__(self, db: "sqlite3.Connection") -> None:
         self._db = db
 
-    def holds(self, query: Query, row: Sequence[Value]) -> bool:
-        """Return whether a query that asks for one row finds one."""
-        return self._db.execute(query.sql, row).fetchone() is not None
+    def read(self, query: Query, rows: Sequence[Sequence[Value]]) -> list[Row]:
+        """Return what a query says of all rows, asked about as many at a time as it takes."""
+        found: list[Row] = []
+        for sql, asked in _blockwise(query, rows):
+            for parameters in asked:
+                found += _rows(self._db.execute(sql, parameters))
+        return found
 
     def newest_rowid(self) -> int:
         """Return the rowid of the row that was inserted last."""
@@ -322,17 +326,23 @@ def _transacted(db: "sqlite3.Connection", work: Callable[[Transaction], T]) -> T
 
 def _run(db: "sqlite3.Connection", query: Query, rows: Sequence[Sequence[Value]]) -> int:
     """Run one statement for every row; return how many rows of the database changed."""
-    whole = 0 if query.block is None else len(rows) // BLOCK * BLOCK
     changed = 0
-    if query.block is not None and whole:
-        blocks = [tuple(chain(*rows[at : at + BLOCK])) for at in range(0, whole, BLOCK)]
-        changed += _changed_by(db.executemany(query.block, blocks))
-    rest = rows[whole:] if whole else rows
-    if len(rest) == 1:  # Also what is no INSERT, UPDATE or DELETE, which executemany does not take.
-        changed += _changed_by(db.execute(query.sql, rest[0]))
-    elif rest:
-        changed += _changed_by(db.executemany(query.sql, rest))
+    for sql, ready in _blockwise(query, rows):
+        # One may also be of what is no INSERT, UPDATE or DELETE, which executemany does not take.
+        one = len(ready) == 1
+        changed += _changed_by(db.execute(sql, ready[0]) if one else db.executemany(sql, ready))
     return changed
+
+
+def _blockwise(
+    query: Query, rows: Sequence[Sequence[Value]]
+) -> Iterator[tuple[str, Sequence[Sequence[Value]]]]:
+    """Yield which statement to run with what: for BLOCK rows at once, and for each of the rest."""
+    whole = 0 if query.block is None else len(rows) // BLOCK * BLOCK
+    if query.block is not None and whole:
+        yield query.block, [tuple(chain(*rows[at : at + BLOCK])) for at in range(0, whole, BLOCK)]
+    if len(rows) > whole:
+        yield query.sql, rows[whole:] if whole else rows
 
 
 def _changed_by(cursor: "sqlite3.Cursor") -> int:

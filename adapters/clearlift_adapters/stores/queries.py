@@ -31,7 +31,7 @@ class Query(msgspec.Struct, frozen=True):
 
     name: str
     sql: str
-    block: str | None = None  # The same for BLOCK rows at once, if it inserts VALUES.
+    block: str | None = None  # The same for BLOCK rows at once, if it has VALUES.
 
 
 def load(file: str) -> Mapping[str, str]:
@@ -62,8 +62,8 @@ def bind(statements: Mapping[str, str], name: str, *parameters: str) -> Query:
 
 
 def _block_of(sql: str, width: int) -> str | None:
-    """Return an INSERT of one row of `width` parameters as one of BLOCK rows."""
-    head, values, rest = sql.partition("\nVALUES ")
+    """Return a statement about one row of `width` parameters as one about BLOCK rows."""
+    head, values, rest = sql.partition("VALUES ")
     if not values:
         return None
     row, end, tail = rest.partition(")")

@@ -27,7 +27,7 @@ from clearlift_engine.ports import Appended, Commit, JobRow
 from clearlift_engine.stream import Draft
 
 _SHARED: Final = load("store.sql")
-_FITS: Final = bind(_SHARED, "fits", "connection_id", "version", *GUARDS)
+_FITS: Final = bind(_SHARED, "fits", "at", "connection_id", "version", *GUARDS)
 _SQL: Final = load("sqlite.sql")
 _ENTER: Final = bind(_SQL, "enter", *Draft.__struct_fields__)
 _ENTER_JOB: Final = bind(_SQL, "enter_job", *JobRow.__struct_fields__)
@@ -63,20 +63,22 @@ def _append(
     if gate is not None and not moved:
         return None
     transaction.write(token_steps(commits))
-    taken: list[Commit] = []
-    missed: list[Commit] = []
-    for commit in commits:
-        if commit.drafts:
-            first = commit.drafts[0]
-            guards = guards_of(commit, gate, moved_by)
-            holds = transaction.holds(_FITS, (first.connection_id, first.version, *guards))
-            (taken if holds else missed).append(commit)
+    logged = [commit for commit in commits if commit.drafts]
+    asked = [(at, *_question(each, gate, moved_by)) for at, each in enumerate(logged)]
+    fitting = {row[0] for row in transaction.read(_FITS, asked)}
+    taken = [commit for at, commit in enumerate(logged) if at in fitting]
+    missed = [commit for at, commit in enumerate(logged) if at not in fitting]
     entries = [astuple(draft) for commit in taken for draft in commit.drafts]
     transaction.write([(_ENTER, entries)])
     # One transaction at a time, and positions have no gaps: so the first of them is known too.
     position = transaction.newest_rowid() + 1 - len(entries)
     transaction.write(_explained(taken, position))
     return missed
+
+
+def _question(commit: Commit, gate: Gate | None, moved_by: str) -> Sequence[Value]:
+    first = commit.drafts[0]
+    return first.connection_id, first.version, *guards_of(commit, gate, moved_by)
 
 
 def _explained(commits: Sequence[Commit], position: int) -> list[Step]:

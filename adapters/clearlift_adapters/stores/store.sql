@@ -292,50 +292,63 @@ ON CONFLICT (connection_id) DO UPDATE SET
   ciphertexts = NULL, known_as = NULL;
 
 -- name: {guards}
--- Whether a commit still holds: asked by `fits` once, where nobody writes in between, and else by each row.
-(SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id) IS :seen_hash
+-- Whether a commit `r` still holds: asked by `fits` once, where nobody writes in between, and else by each row.
+(SELECT s.hash FROM connection_state AS s WHERE s.connection_id = r.connection_id) IS r.seen_hash
   AND NOT EXISTS (
-    SELECT 1 FROM outbox AS o WHERE o.connection_id = :connection_id AND o.version = :version
+    SELECT 1 FROM outbox AS o WHERE o.connection_id = r.connection_id AND o.version = r.version
   )
   AND (
-    :gate IS NULL
+    r.gate IS NULL
     OR EXISTS (
       SELECT 1 FROM provider_gates AS g
-      WHERE g.provider = :gate AND g.version = :gate_version AND g.moved_by = :moved_by
+      WHERE g.provider = r.gate AND g.version = r.gate_version AND g.moved_by = r.moved_by
     )
   )
   AND (  -- New tokens are stored by now, or else nothing may say that they are.
-    :access IS NULL
+    r.access IS NULL
     OR EXISTS (
       SELECT 1 FROM platform_connections AS c
-      WHERE c.id = :connection_id AND c.credentials_encrypted = :access
+      WHERE c.id = r.connection_id AND c.credentials_encrypted = r.access
     )
   )
   AND (
-    :open_since_s IS NULL
+    r.open_since_s IS NULL
     OR (
-      EXISTS (SELECT 1 FROM platform_connections AS c WHERE c.id = :connection_id AND c.is_active = 1)
+      EXISTS (SELECT 1 FROM platform_connections AS c WHERE c.id = r.connection_id AND c.is_active = 1)
       AND NOT EXISTS (
         SELECT 1 FROM sync_jobs AS j
-        WHERE j.connection_id = :connection_id
+        WHERE j.connection_id = r.connection_id
           AND j.status IN ('pending', 'running')
-          AND max(coalesce(unixepoch(iif(j.created_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', j.created_at, NULL)), 0), coalesce(unixepoch(iif(j.started_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', j.started_at, NULL)), 0)) > :open_since_s
+          AND max(coalesce(unixepoch(iif(j.created_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', j.created_at, NULL)), 0), coalesce(unixepoch(iif(j.started_at GLOB '[0-9][0-9][0-9][0-9]-[0-9]*', j.started_at, NULL)), 0)) > r.open_since_s
       )
     )
   )
 
 -- name: fits
-SELECT 1 WHERE {guards};
+-- Which of some commits still hold, by their numbers.
+WITH r (at, connection_id, version, seen_hash, open_since_s, gate, gate_version, moved_by, access) AS (
+VALUES (:at, :connection_id, :version, :seen_hash, :open_since_s, :gate, :gate_version, :moved_by, :access)
+)
+SELECT r.at FROM r WHERE {guards};
 
 -- name: append_entry
 -- All rows of one commit carry the same guards, so that all of them go in, or none.
 INSERT INTO outbox (
   connection_id, version, transition, source, target, occurred_at, run_id, job_id, data, hash
 )
+WITH r (
+  connection_id, version, transition, source, target, occurred_at, run_id, job_id, data, hash,
+  seen_hash, open_since_s, gate, gate_version, moved_by, access
+) AS (
+  SELECT
+    :connection_id, :version, :transition, :source, :target, :occurred_at, :run_id, :job_id, :data,
+    :hash, :seen_hash, :open_since_s, :gate, :gate_version, :moved_by, :access
+  /* rows */
+)
 SELECT
-  :connection_id, :version, :transition, :source, :target, :occurred_at, :run_id, :job_id, :data,
-  :hash
-/* rows */
+  r.connection_id, r.version, r.transition, r.source, r.target, r.occurred_at, r.run_id, r.job_id,
+  r.data, r.hash
+FROM r
 WHERE {guards};
 
 -- name: insert_job
