@@ -161,6 +161,7 @@ async def test_gzip_bomb_does_not_go_off(size: int) -> None:
         ("br", b"{}"),
         ("gzip, gzip", gzip.compress(gzip.compress(b"{}"))),
     ],
+    ids=["no gzip", "cut short", "br", "gzip twice"],
 )
 async def test_encoding_that_nobody_asked_for_leaves_no_body(encoding: str, body: bytes) -> None:
     found = await answered(answer(200, body, {"Content-Encoding": encoding}))

@@ -240,7 +240,11 @@ async def test_refusal_never_repeats_what_was_sent(platform: str) -> None:
     assert not [secret for secret in secrets if secret in repr(refused)]
 
 
-@pytest.mark.parametrize("field", [None, "", b"", CIPHER.seal(""), CIPHER.seal(" \n")])
+@pytest.mark.parametrize(
+    "field",
+    [None, "", b"", CIPHER.seal(""), CIPHER.seal(" \n")],
+    ids=["NULL", "empty", "no bytes", "nothing sealed", "blanks sealed"],
+)
 async def test_without_a_stored_token_nobody_is_asked(field: str | bytes | None) -> None:
     google = await unasked("google", StoredCredentials("org-google-1", STORED.access, field))
     facebook = await unasked("facebook", StoredCredentials("org-facebook-1", field, None))

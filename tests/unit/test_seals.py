@@ -80,6 +80,7 @@ def test_seal_of_a_previous_key_is_believed_and_one_of_a_forgotten_key_is_none()
         ("", [sealed("b", REFRESH, "")]),
         (b"bytes", []),
     ],
+    ids=["no seal", "own", "of an earlier one", "nobody's", "two", "NULL", "empty", "bytes"],
 )
 def test_ciphertext_that_nothing_speaks_against_is_in_its_place(
     field: Stored, seals: list[Seal]
