@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -13,9 +14,27 @@ from tests.workerd.cloudflare import Cloudflare, cloudflare
 from tests.workerd.npm import MissingError, install, node
 from tests.world import WORLDS, World, d1_world, sqlite_template
 
+PROCESSES_MAX: Final = 8  # Each has a workerd of its own, which takes a gigabyte.
+
 # What a shell starts in the background ignores Ctrl-C, and so would what a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Divide a run of all tests among processes, unless told otherwise.
+
+    There is one more of them than there are processors, for many a test waits. The tests of a file
+    stay together: what they share is made once. Some tests are sooner run by one process; nor does
+    a process that has its share divide that.
+    """
+    runs_all = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    is_share = hasattr(config, "workerinput")
+    is_free = config.getoption("numprocesses", 0) is None and not config.getoption("usepdb")
+    if runs_all and not is_share and is_free:
+        config.option.numprocesses = min((os.cpu_count() or 1) + 1, PROCESSES_MAX)
+        config.option.dist = "loadfile"
 
 
 @pytest.fixture(scope="session")
