@@ -10,23 +10,38 @@ import pytest
 from clearlift_adapters.migrations import migration_names
 from clearlift_adapters.stores.library import sqlite3
 from tests.e2e.program import Program
+from tests.workerd.cloudflare import Cloudflare
+from tests.workerd.npm import install
 from tests.workerd.wrangler import EXAMPLE, Wrangler
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy.md"
-TOLD = re.findall(
+FOUND = re.findall(
     r"^(?:npx )?wrangler (.*?)(?: *#.*)?$",
     DEPLOY.read_text() + (EXAMPLE / "README.md").read_text(),
     re.MULTILINE,
 )
+TOLD = [*dict.fromkeys(FOUND)]  # What is told twice is as it was the first time.
 LEDGER = "SELECT name FROM d1_migrations ORDER BY id"
 DONE = "No migrations to apply!"
 
 
+@pytest.fixture(scope="module")
+def migrated_once(workerd: Cloudflare, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Have wrangler apply our migrations; return the folder to copy, for that takes seconds."""
+    folder = tmp_path_factory.mktemp("migrated")
+    Wrangler(install(), folder).migrate()
+    return folder
+
+
 @pytest.fixture
-def program(tmp_path: Path, wrangler: Wrangler) -> Program:
-    """Return our program on the empty file that wrangler has made."""
-    assert wrangler.rows("SELECT 1 AS one") == [{"one": 1}]
-    return Program(tmp_path, CLEARLIFT_DATABASE=f"sqlite:///{wrangler.file}")
+def migrated(wrangler: Wrangler, migrated_once: Path, tmp_path: Path) -> Wrangler:
+    """Return a wrangler whose local database has our migrations by wrangler's doing."""
+    shutil.copytree(migrated_once, tmp_path, dirs_exist_ok=True)
+    return wrangler
+
+
+def program_on(wrangler: Wrangler, folder: Path) -> Program:
+    return Program(folder, CLEARLIFT_DATABASE=f"sqlite:///{wrangler.file}")
 
 
 def ledger(wrangler: Wrangler) -> list[str]:
@@ -42,41 +57,37 @@ def schema_of(file: Path) -> set[tuple[str, str, str]]:
 
 
 async def test_what_wrangler_has_applied_we_do_not_apply_again(
-    wrangler: Wrangler, program: Program
+    migrated: Wrangler, tmp_path: Path
 ) -> None:
-    wrangler.migrate()
-
-    done = await program.done("migrate", "--json")
+    done = await program_on(migrated, tmp_path).done("migrate", "--json")
 
     assert done.report["applied"] == []
-    assert ledger(wrangler) == migration_names()
+    assert ledger(migrated) == migration_names()
 
 
 async def test_what_we_have_applied_wrangler_does_not_apply_again(
-    wrangler: Wrangler, program: Program
+    wrangler: Wrangler, tmp_path: Path
 ) -> None:
-    await program.done("migrate")
+    assert wrangler.rows("SELECT 1 AS one") == [{"one": 1}]  # Which makes an empty file.
+
+    await program_on(wrangler, tmp_path).done("migrate")
 
     assert DONE in wrangler.pending()
     assert DONE in wrangler.migrate()
     assert ledger(wrangler) == migration_names()
 
 
-async def test_both_make_the_same_of_our_migrations(
-    wrangler: Wrangler, program: Program, empty_database: Path
-) -> None:
-    wrangler.migrate()
-
-    by_wrangler = schema_of(wrangler.file)
+def test_both_make_the_same_of_our_migrations(migrated: Wrangler, empty_database: Path) -> None:
+    by_wrangler = schema_of(migrated.file)
 
     assert by_wrangler == schema_of(empty_database)
 
 
 async def test_a_tick_runs_on_the_database_of_wrangler_dev(
-    wrangler: Wrangler, program: Program
+    migrated: Wrangler, tmp_path: Path
 ) -> None:
-    wrangler.migrate()
-    with closing(sqlite3.connect(wrangler.file, isolation_level=None)) as db:
+    program = program_on(migrated, tmp_path)
+    with closing(sqlite3.connect(migrated.file, isolation_level=None)) as db:
         db.execute("INSERT INTO organizations (id) VALUES ('org')")
         db.execute(
             "INSERT INTO platform_connections (id, organization_id, platform, account_id,"
@@ -86,7 +97,7 @@ async def test_a_tick_runs_on_the_database_of_wrangler_dev(
     tick = await program.done("tick", "--json")
 
     assert tick.report["jobs_created"] == 1
-    [job] = wrangler.rows((await program.done("jobs", "--sql")).out.decode())
+    [job] = migrated.rows((await program.done("jobs", "--sql")).out.decode())
     assert (job["connection_id"], job["platform"]) == ("conn", "stripe")
     assert (job["status"], job["created"]) == ("pending", "2026-10-10 12:00:00")
 
