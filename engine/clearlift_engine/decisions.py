@@ -33,7 +33,7 @@ from clearlift_engine.policy import (
     fell_due,
     message_for,
 )
-from clearlift_engine.ports import Commit, JobRow, Provider, Refused, SealedTokens
+from clearlift_engine.ports import Commit, JobRow, Provider, Refused
 from clearlift_engine.stream import Draft, Entry, Stream, evolve, record
 
 REFRESH_FAILED: Final = "Token refresh failed: "
@@ -122,7 +122,6 @@ def job_created(
     job_id: str,
     schedule: Schedule,
     refresh: Refresh | None = None,
-    tokens: SealedTokens | None = None,
 ) -> Decision:
     """End a step with a job: its window ends at `now_ms`, the event happens at `at_ms`."""
     message = message_for(step.conn, now_ms, job_id)
@@ -134,7 +133,6 @@ def job_created(
         job=job_row(message, run_id),
         open_since=now_ms - schedule.job_limit_ms,
         clears_error=step.stream.failures > 0,
-        tokens=tokens,
     )
     return Decision(commit, "job" if refresh is None else "refreshed", job=message)
 

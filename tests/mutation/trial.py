@@ -53,7 +53,10 @@ ALSO: Final[Mapping[str, Sequence[str]]] = {
     "pacing": ("pacing_limits", "refresh_pace"),
     "policy": ("policy_limits", "preview", "settings"),
     "questions": ("explain",),
-    "refresh": ("refresh_pace", "thawed", "lost_answers", "budget"),
+    "refresh": (
+        *("budget", "committer", "gathering", "judge", "judge_limits", "lost_answers"),
+        *("overtaken", "refresh_pace", "thawed", "tick", "tick_limits", "wave"),
+    ),
     "relay": ("relay_limits",),
     "replay": ("operators", "replay_jobs"),
     "run": (

@@ -261,13 +261,54 @@ def test_deferred_connection_stays_as_it_stands() -> None:
     assert (decision.commit.drafts, decision.commit.sync_error) == ((), None)
 
 
-def test_what_cannot_be_served_waits_as_long_as_what_has_failed_as_often() -> None:
-    failing = msgspec.structs.replace(
-        CLAIMED, stream=msgspec.structs.replace(CLAIMED.stream, failures=3)
-    )
+def fail(step: Step, refused: Refused) -> SyncFailed:
+    decision = refresh_failed(step, refused, attempts=1, now_ms=NOW_MS, at_ms=NOW_MS, run_id="run")
+    event = last(decision.commit.drafts)
+    assert isinstance(event, SyncFailed)
+    return event
 
-    decision = cannot_be_served(failing, "no such platform", at_ms=NOW_MS, run_id="run")
 
-    retry_at = decision.commit.after.retry_at
-    assert retry_at is not None
-    assert HOUR_MS <= retry_at - NOW_MS <= 2 * HOUR_MS
+def claimed_with(**facts: object) -> Step:
+    return msgspec.structs.replace(CLAIMED, stream=msgspec.structs.replace(CLAIMED.stream, **facts))
+
+
+def test_every_failure_waits_as_long_as_what_has_failed_as_often() -> None:
+    failing = claimed_with(failures=3)
+
+    unserved = cannot_be_served(failing, "no such platform", at_ms=NOW_MS, run_id="run")
+
+    for retry_at in (unserved.commit.after.retry_at, fail(failing, DOWN).retry_at):
+        assert retry_at is not None
+        assert HOUR_MS <= retry_at - NOW_MS <= 2 * HOUR_MS
+
+
+@pytest.mark.parametrize(
+    ("digest", "wait_ms"),
+    [("0" * 64, 450_000), ("8" + "0" * 63, 675_000), ("f" * 64, 899_999)],
+)
+def test_those_that_failed_together_come_back_over_half_of_the_wait(
+    digest: str, wait_ms: int
+) -> None:
+    assert fail(claimed_with(hash=digest), DOWN).retry_at == NOW_MS + wait_ms
+
+
+@pytest.mark.parametrize(
+    ("step", "refused", "ambiguous"),
+    [
+        (CLAIMED, DOWN, False),
+        (CLAIMED, SILENT, True),
+        (DOUBTED, DOWN, True),
+        (DOUBTED, DEAD, False),  # It is dead, whatever became of the request before.
+    ],
+)
+def test_failure_says_whether_the_provider_may_have_acted_on_a_request(
+    step: Step, refused: Refused, *, ambiguous: bool
+) -> None:
+    assert fail(step, refused).ambiguous is ambiguous
+
+
+@pytest.mark.parametrize(("refused", "latency_ms"), [(DOWN, 7), (NOT_SENT, None)])
+def test_failure_says_how_long_the_provider_took_if_it_was_asked(
+    refused: Refused, latency_ms: int | None
+) -> None:
+    assert fail(CLAIMED, refused).latency_ms == latency_ms

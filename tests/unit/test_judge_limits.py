@@ -1,5 +1,6 @@
 """What no test of the judgement minded when it was changed: see docs/mutation.md."""
 
+import msgspec
 import pytest
 
 from clearlift_adapters.memory_refresher import INVALID_GRANT
@@ -10,6 +11,7 @@ from tests.given import NOW_MS
 from tests.watched import Side
 from tests.worker import Worker
 
+DOWN = Refused("transient", "HTTP 503")
 MISCONFIGURED = Refused("configuration", "invalid_client")
 UNDECRYPTABLE = Refused("permanent", "opens with none", undecryptable=True, asked=False)
 
@@ -34,13 +36,17 @@ def calls(worker: Worker, port: str) -> list[str]:
     return made
 
 
+async def suspected_since(worker: Worker, at_ms: int) -> None:
+    """Let an earlier tick have seen a wave."""
+    suspect = Gate("google", version=1, breaker="suspect", opened_at=at_ms)
+    await worker.world.store.append([], suspect)
+
+
 @pytest.mark.parametrize(("short_of_it_ms", "believed"), [(0, True), (1, False)])
 async def test_a_wave_is_believed_once_it_has_lasted_six_hours(
     worker: Worker, short_of_it_ms: int, *, believed: bool
 ) -> None:
-    began_at = NOW_MS - SUSPECT_MS + short_of_it_ms
-    suspect = Gate("google", version=1, breaker="suspect", opened_at=began_at)
-    await worker.world.store.append([], suspect)
+    await suspected_since(worker, NOW_MS - SUSPECT_MS + short_of_it_ms)
     many(worker, 1)
     worker.refresher.script("google 00", INVALID_GRANT)
 
@@ -93,3 +99,48 @@ async def test_a_wave_ends_the_requests_as_soon_as_it_is_one(worker: Worker) -> 
 
     assert len(worker.asked()) == WAVE_MIN
     assert outcome.report.deferred == 60
+
+
+async def test_probe_of_a_wave_that_is_no_dead_grant_does_not_say_that_most_are(
+    worker: Worker,
+) -> None:
+    await suspected_since(worker, NOW_MS)
+    many(worker, 2)
+    worker.refresher.outages["google"] = DOWN
+
+    await worker.tick()
+
+    assert len(worker.asked()) == 1
+    assert not worker.heard("most answers say")
+
+
+async def test_verdict_on_the_provider_goes_on_top_of_what_another_worker_did_to_its_gate(
+    worker: Worker,
+) -> None:
+    many(worker, 1)
+    worker.refresher.outages["google"] = MISCONFIGURED
+    store, theirs = worker.world.store, list[Gate]()
+
+    async def watch(name: str, side: Side) -> None:
+        if (name, side) == ("store.append", "before") and worker.asked() and not theirs:
+            gate = await store.gate("google")
+            theirs.append(msgspec.structs.replace(gate, version=gate.version + 1, failures=3))
+            await store.append([], theirs[0])
+
+    worker.watch = watch
+    await worker.tick()
+
+    gate = await store.gate("google")
+    assert (gate.breaker, gate.failures) == ("configuration", 3)
+
+
+async def test_each_answer_is_told_of_as_what_it_was(worker: Worker) -> None:
+    names = many(worker, 2)
+    worker.refresher.script(names[1], Refused("permanent", "no", code="invalid_grant"))
+
+    await worker.tick()
+
+    good, bad = (said for said in worker.said if said.event in {"refreshed", "not refreshed"})
+    assert (good[:2], bad[:2]) == (("info", "refreshed"), ("info", "not refreshed"))
+    assert (good.fields["connection_id"], good.fields.get("class")) == (names[0], None)
+    assert (bad.fields["connection_id"], bad.fields["class"]) == (names[1], "permanent")
