@@ -54,6 +54,7 @@ ALSO: Final[Mapping[str, Sequence[str]]] = {
     "policy": ("policy_limits", "preview", "settings"),
     "questions": ("explain",),
     "refresh": (
+        "refresh_limits",
         *("budget", "committer", "gathering", "judge", "judge_limits", "lost_answers"),
         *("overtaken", "refresh_pace", "thawed", "tick", "tick_limits", "wave"),
     ),
