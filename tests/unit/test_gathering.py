@@ -6,12 +6,13 @@ import pytest
 from clearlift_adapters.queues.memory import MemoryQueue
 from clearlift_engine.committer import PATIENCE
 from clearlift_engine.errors import ConfigurationError, UnavailableError
+from clearlift_engine.pacing import Rate
 from clearlift_engine.policy import iso
-from clearlift_engine.ports import Limits
+from clearlift_engine.ports import Limits, Provider
 from clearlift_engine.refresh import GROUP
 from tests.given import NOW_MS, job_commit, take
 from tests.watched import Side, nobody
-from tests.worker import Worker
+from tests.worker import Providers, Worker
 
 GATHER_MS = 1_000
 
@@ -65,6 +66,19 @@ async def test_answers_wait_for_the_others_that_are_under_way(
 
     assert len(worker.jobs()) == GROUP
     assert counts.commits == [2_000]
+
+
+async def test_last_answer_does_not_wait_for_those_that_are_in_already(
+    worker: Worker, counts: Counts
+) -> None:
+    slow = Provider("tiktok", Rate(1, 2_000), rotates=True)
+    worker.refresher = Providers([slow], worker.clock)
+    worker.expiring("a", platform="tiktok")
+    worker.expiring("b", platform="tiktok")
+
+    await worker.tick()
+
+    assert counts.commits == [GATHER_MS, 2_000]
 
 
 async def test_rotated_tokens_wait_a_second_at_most(worker: Worker, counts: Counts) -> None:

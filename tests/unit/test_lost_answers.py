@@ -75,8 +75,9 @@ async def test_request_is_not_sent_again_over_the_budget(worker: Worker) -> None
 
     await worker.tick()
 
-    assert len(worker.asked()) == 1
-    assert worker.state("c") == "failed"
+    event = worker.last("c")
+    assert isinstance(event, SyncFailed)
+    assert (event.attempts, len(worker.asked())) == (1, 1)
 
 
 async def test_replay_takes_a_slot_of_its_own(worker: Worker) -> None:

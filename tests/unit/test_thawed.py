@@ -31,6 +31,7 @@ async def test_request_is_not_sent_again_when_another_may_have_sent_its_token(
     await frozen_with_a_request_under_way(worker, MINUTE_MS)
 
     assert worker.asked() == ["c"]
+    assert [said["attempts"] for said in worker.heard("not refreshed")] == [1]
 
 
 async def test_request_is_sent_again_while_its_lease_holds(worker: Worker) -> None:
