@@ -25,15 +25,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Divide a run of all tests among processes, unless told otherwise.
 
-    There is one more of them than there are processors, for many a test waits. The tests of a file
-    stay together: what they share is made once. Some tests are sooner run by one process; nor does
-    a process that has its share divide that.
+    There are as many of them as there are processors: with more, tests that have a real clock in
+    them get too little time. The tests of a file stay together: what they share is made once. Some
+    tests are sooner run by one process; nor does a process that has its share divide that.
     """
     runs_all = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     is_share = hasattr(config, "workerinput")
     is_free = config.getoption("numprocesses", 0) is None and not config.getoption("usepdb")
     if runs_all and not is_share and is_free:
-        config.option.numprocesses = min((os.cpu_count() or 1) + 1, PROCESSES_MAX)
+        config.option.numprocesses = min(os.cpu_count() or 1, PROCESSES_MAX)
         config.option.dist = "loadfile"
 
 

@@ -171,15 +171,16 @@ _TOKENS: Final = "tests/conformance/test_append_tokens.py"
 _DUE: Final = "tests/conformance/test_due.py"
 _DATABASE: Final = "clearlift_adapters.stores.database"
 _OF_S: Final = "(SELECT s.hash FROM connection_state AS s WHERE s.connection_id = :connection_id)"
+_OF_R: Final = _OF_S.replace(":", "r.")
 
 BUGS: Final[Mapping[str, Bug]] = {
     "append is not guarded by the hash": Bug(
-        in_guards(f"{_OF_S} IS :seen_hash", ":seen_hash IS :seen_hash"), [_APPEND]
+        in_guards(f"{_OF_R} IS r.seen_hash", "r.seen_hash IS r.seen_hash"), [_APPEND]
     ),
     "append is not guarded by the version": Bug(
         [
-            *in_guards(f"{_OF_S} IS :seen_hash", ":seen_hash IS :seen_hash"),
-            *in_guards("AND o.version = :version", "AND o.version = :version + 10"),
+            *in_guards(f"{_OF_R} IS r.seen_hash", "r.seen_hash IS r.seen_hash"),
+            *in_guards("AND o.version = r.version", "AND o.version = r.version + 10"),
         ],
         [_APPEND],
     ),
@@ -192,7 +193,7 @@ BUGS: Final[Mapping[str, Bug]] = {
         ["tests/sqlite/test_outbox_guards.py"],
     ),
     "open-job limit dropped from the append": Bug(
-        in_guards("> :open_since_s", "> :open_since_s + 9e15"), [_JOBS]
+        in_guards("> r.open_since_s", "> r.open_since_s + 9e15"), [_JOBS]
     ),
     "job of a lost commit inserted": Bug(
         [
@@ -201,7 +202,7 @@ BUGS: Final[Mapping[str, Bug]] = {
         [_JOBS],
     ),
     "nobody asks whether a commit holds": Bug(
-        [InModule(_DATABASE, "Transaction.holds", returns(value=True))], [_APPEND]
+        [InSql("fits", "FROM r WHERE", "FROM r WHERE true OR")], [_APPEND]
     ),
     "rotated token dropped in SQL": Bug(
         [
