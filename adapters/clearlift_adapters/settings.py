@@ -262,7 +262,7 @@ def _provider(sources: Sources, name: str, table: Table) -> OAuthProvider:
         client=ClientCredentials(client_id.value, secret.value),
         settings=SettingNames(client_id.setting, secret.setting, url.origin),
         requests_per_second=(
-            1.0 if rate is None else as_number(rate.origin, rate, least=0.001, most=1000)
+            1.0 if rate is None else as_number(rate.origin, rate, least=0.001, most=10_000)
         ),
         auth="body" if auth is None else as_choice(auth, _AUTH),
         rotates=True if rotates is None else as_truth(rotates),

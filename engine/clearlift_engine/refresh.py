@@ -40,6 +40,9 @@ from clearlift_engine.run import Run
 SENDING_MAX: Final = 10
 # Refreshes claimed at a time: if the provider is slow, more would wait past their slots.
 GROUP: Final = 2 * SENDING_MAX
+# Or what leaves within this time, where that is more and nothing is late: a claim is a transaction.
+GROUP_MS: Final = 100
+GROUP_MAX: Final = 5 * GROUP
 LATENESS_MAX_MS: Final = 10_000  # A slot that was over this long ago is not used any more.
 LEASE_MS: Final = 60_000  # From the slot on: longer than two requests and the wait between them.
 # From the slot on: an answer to what leaves later might come after the lease, when another worker
@@ -86,6 +89,7 @@ class Lane:
         self._sending, self._committer = asyncio.Semaphore(SENDING_MAX), committer
         self._judge = Judge(run, provider, committer)
         self._asking: set[asyncio.Task[None]] = set()
+        self._asked: asyncio.Queue[asyncio.Task[None]] = asyncio.Queue()  # Of those, what is done.
         self._probing = self._leaving = False
         self._size = GROUP
         self._late_ms: int | None = None  # Of the last group's requests, the latest by how much.
@@ -104,7 +108,7 @@ class Lane:
             while self._refs and name not in run.halted and not self._stopping():
                 if not await self._claim_group():
                     break
-                await self._until_asking(0 if self._probing else SENDING_MAX)
+                await self._until_asking(0 if self._probing else self._size // 2)
             await self._until_asking(0)
             if self._refs and not self._stopping():
                 run.halted.setdefault(name, "no request is left in its budget")
@@ -125,10 +129,9 @@ class Lane:
 
     async def _until_asking(self, most: int) -> None:
         while len(self._asking) > most:
-            done, _ = await asyncio.wait(self._asking, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                self._asking.discard(task)
-                task.result()  # Raises what the task raised.
+            task = await self._asked.get()
+            self._asking.discard(task)
+            task.result()  # Raises what the task raised.
 
     async def _leave(self) -> None:
         """Whatever has ended this lane, wait until the answers under way are durable."""
@@ -179,8 +182,11 @@ class Lane:
         """Return how many to claim next: twice as many, as long as each leaves in its slot."""
         late_ms, self._late_ms = self._late_ms, None
         if late_ms is not None:
-            grown = self._size * 2 if late_ms <= LOOK_MS else GROUP
-            self._size = min(grown, max(GROUP, self._run.settings.claims_max))
+            rate = self._provider.rate
+            assert rate is not None
+            soon = min(GROUP_MS * rate.count // rate.period_ms, GROUP_MAX)
+            most = max(GROUP, self._run.settings.claims_max, soon)
+            self._size = min(self._size * 2 if late_ms <= LOOK_MS else GROUP, most)
         return self._size
 
     def _probe(self, gate: Gate) -> int:
@@ -286,7 +292,9 @@ class Lane:
                 continue
             conn = msgspec.structs.replace(claim.step.conn, stream=decision.commit.after)
             live = Claim(Step(conn, conn.stream), claim.credentials, claim.slot)
-            self._asking.add(asyncio.create_task(self._ask(live)))
+            task = asyncio.create_task(self._ask(live))
+            task.add_done_callback(self._asked.put_nowait)
+            self._asking.add(task)
             run.asking += 1
 
     async def _ask(self, claim: Claim) -> None:

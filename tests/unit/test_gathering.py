@@ -141,6 +141,29 @@ async def test_groups_stay_small_where_requests_are_not_counted(worker: Worker) 
     assert counts.claims == [0, 20, 40, 60, 80]
 
 
+@pytest.mark.parametrize(
+    ("rate", "claims"),
+    [
+        (Rate(10, 1), [0, 20, 60, 140, 240, 340]),  # And no more than a hundred.
+        (Rate(1, 1), [0, 20, 60, 140, 240]),
+        (Rate(1, 2), [0, 20, 60, 110]),
+        (Rate(1, 5), [0, 20, 40]),
+    ],
+)
+async def test_groups_grow_there_too_to_what_leaves_in_a_tenth_of_a_second(
+    worker: Worker, rate: Rate, claims: list[int]
+) -> None:
+    worker = Worker(worker.world, [Provider("google", rate)])
+    counts = worker.watch = Counts(worker)
+    for number in range(350):
+        worker.expiring(f"c{number}")
+
+    await worker.tick()
+
+    assert len(worker.jobs()) == 350
+    assert counts.claims[: len(claims)] == claims
+
+
 async def test_database_that_lets_us_in_no_more_is_not_waited_for_and_loses_no_token(
     worker: Worker,
 ) -> None:

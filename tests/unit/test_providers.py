@@ -141,7 +141,14 @@ def test_declared_provider_says_who_we_are_in_a_header_form_encoded() -> None:
 
 @pytest.mark.parametrize(
     ("per_second", "rate"),
-    [(10, Rate(1, 100)), (3, Rate(1, 334)), (0.5, Rate(1, 2000)), (5000, Rate(1, 1))],
+    [
+        (10, Rate(1, 100)),
+        (3, Rate(1, 334)),
+        (0.5, Rate(1, 2000)),
+        (1999, Rate(1, 1)),
+        (2000, Rate(2, 1)),
+        (10_000, Rate(10, 1)),
+    ],
 )
 def test_pace_of_a_declared_provider_is_never_above_what_is_declared(
     per_second: float, rate: Rate

@@ -358,6 +358,17 @@ def test_any_field_that_opens_shows_the_key_to_be_right() -> None:
     assert not refresher.opens_any([])
 
 
+def test_httpx_comes_without_its_command_line() -> None:
+    program = (
+        "import sys, clearlift_adapters.oauth.exchange as exchange\n"
+        "print(sorted({'httpx', 'rich', 'pygments', 'click'} & sys.modules.keys()))\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True)
+
+    assert done.stdout == b"['httpx']\n"
+
+
 def test_nothing_is_loaded_before_it_is_needed() -> None:
     program = (
         "import sys\n"

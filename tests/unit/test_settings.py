@@ -322,7 +322,7 @@ def test_a_declared_provider_without_its_secret_stops_itself_and_nothing_else() 
         ('token_url = "https://acme.example/token"', "", "needs token_url"),
         ("https://", "http://", "is plain http to another machine"),
         ('"basic"', '"digest"', "is 'digest': it must be 'body' or 'basic'"),
-        ("= 4", "= 0", "is '0': it must be a number from 0.001 to 1000"),
+        ("= 4", "= 0", "is '0': it must be a number from 0.001 to 10000"),
         ("= false", '= "no"', "is 'no': it must be true or false"),
         ("[providers.acme]", "[providers.google]", "and set GOOGLE_CLIENT_ID, GOOGLE_CLIENT"),
         ("[providers.acme]", "[providers.stripe]", "is built in"),

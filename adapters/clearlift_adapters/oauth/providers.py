@@ -182,6 +182,16 @@ def _built_in_by(name: str) -> str:
     return f"set {names.client_id}, {names.client_secret} and, if need be, {names.token_url}"
 
 
+_MS: Final = 1000  # In a second.
+
+
+def _rate(per_second: float) -> Rate:
+    """Return the pace in whole milliseconds: rather slower than was asked for."""
+    if per_second < 2 * _MS:
+        return Rate(1, max(1, math.ceil(_MS / per_second)))
+    return Rate(int(per_second) // _MS, 1)
+
+
 def declared(
     name: str,
     *,
@@ -220,7 +230,7 @@ def declared(
         endpoint=Endpoint(token_url, settings.token_url),
         client=client,
         settings=settings,
-        rate=Rate(1, max(1, math.ceil(1000 / requests_per_second))),
+        rate=_rate(requests_per_second),
         rotates=rotates,
         without_expiry=without_expiry,
         auth=auth,
