@@ -12,10 +12,11 @@ SSL_CERT_DIR where set); neither is an option.
 
 import logging
 import zlib
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import aclosing, contextmanager
-from typing import Final, cast
+from typing import Any, Final, cast
 
+import httpcore
 import httpx
 
 from clearlift_engine.errors import ConfigurationError
@@ -63,6 +64,16 @@ def open_blocking_client(timeout: httpx.Timeout) -> httpx.Client:
         )
 
 
+def way_to(
+    url: httpx.URL, client: httpx.AsyncClient, network: httpcore.AsyncNetworkBackend
+) -> httpcore.AsyncConnectionPool:
+    """Return what takes requests of `client` to `url`, past a proxy or not, over `network`."""
+    own: Any = client  # httpx has no public way to what is under it.
+    pool: Any = own._transport_for_url(url)._pool  # noqa: SLF001  see above
+    pool._network_backend = network  # noqa: SLF001  see above
+    return cast("httpcore.AsyncConnectionPool", pool)
+
+
 @contextmanager
 def _environment() -> Generator[None]:
     # What is raised is not quoted: the URL of a proxy may hold a password.
@@ -79,15 +90,17 @@ def _environment() -> Generator[None]:
         ) from None
 
 
-async def body_of(response: httpx.Response, bytes_max: int) -> tuple[bytes, str | None]:
-    """Return the body of a streamed response, or none and what is wrong with it."""
+async def body_of(
+    raw: AsyncIterator[bytes], encoding: str, bytes_max: int
+) -> tuple[bytes, str | None]:
+    """Return the body that comes raw, in `encoding`, or none and what is wrong with it."""
     kept = bytearray()
-    async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_raw())) as chunks:
+    async with aclosing(cast("AsyncGenerator[bytes]", raw)) as chunks:
         async for chunk in chunks:
             kept += chunk
             if len(kept) > bytes_max:
                 return b"", _too_large(bytes_max)
-    match response.headers.get("content-encoding", "").strip().lower():
+    match encoding.strip().lower():
         case "" | "identity":
             return bytes(kept), None
         case "gzip" | "x-gzip" | "deflate":

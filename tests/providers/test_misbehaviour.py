@@ -21,7 +21,7 @@ from tests.providers.steps import EXPIRED, configure, declared, events
 LIMIT_MS: Final = 10_000 + 1_000  # Of one request, and what a slow machine may add to it.
 MEMORY_KIB: Final = 64 * 1024
 CROWD: Final = 12  # Connections: more than may be under way at once to one provider.
-CROWDS: Final = ("healthy", "silent", "answers-twice")
+CROWDS: Final = ("healthy", "silent", "answers-twice", "answers-again")
 # What is wrong before a request has arrived, and cannot be a behaviour.
 UNREACHED: Final = {
     "refusing": ("transient", "unreachable", 0),
@@ -57,9 +57,18 @@ async def answers_twice(visit: Visit) -> None:
     await asyncio.gather(answer_json(200, right)(visit), answer_json(200, GRANT)(visit))
 
 
+async def answers_again(visit: Visit) -> None:
+    """Answer with the right tokens, and some time later with others that nobody has asked for."""
+    right = {**GRANT, "access_token": f"for-{visit.form['refresh_token']}"}
+    await answer_json(200, right)(visit)
+    await asyncio.sleep(0.01)
+    await answer_json(200, GRANT)(visit)
+
+
 BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
     "healthy": HEALTHY,
     "answers-twice": answers_twice,
+    "answers-again": answers_again,
     **{name: each.behaviour for name, each in MISBEHAVIOURS.items()},
 }
 
@@ -202,8 +211,9 @@ def test_everybody_else_is_told_apart_and_nobody_is_marked_for_what_is_ours(tick
     assert tick.done.code == 4  # One says for good that its endpoint is elsewhere.
 
 
-def test_an_answer_that_nobody_asked_for_is_given_to_nobody(tick: Tick) -> None:
-    names = [f"answers-twice-{number}" for number in range(CROWD)]
+@pytest.mark.parametrize("provider", ["answers-twice", "answers-again"])
+def test_an_answer_that_nobody_asked_for_is_given_to_nobody(tick: Tick, provider: str) -> None:
+    names = [f"{provider}-{number}" for number in range(CROWD)]
 
     stored = {name: tick.program.access_token(name) for name in names}
 

@@ -3,22 +3,17 @@
 import asyncio
 import gzip
 import logging
-import ssl
 import zlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from clearlift_adapters.oauth.exchange import BODY_BYTES_MAX, CONCURRENT_MAX, Exchange
 from clearlift_adapters.oauth.wire import Answer, Endpoint, Lost, TokenRequest
 from clearlift_engine.errors import ConfigurationError
+from tests.certificate import self_signed
 from tests.loopback import (
     Behaviour,
     Loopback,
@@ -346,27 +341,3 @@ def test_other_urls_are_refused_by_the_name_of_their_setting(url: str) -> None:
 async def crowd(behaviour: Behaviour, **limits: int) -> AsyncGenerator[tuple[Loopback, Exchange]]:
     async with loopback(behaviour) as server, Exchange(**limits) as exchange:
         yield server, exchange
-
-
-def self_signed(folder: Path) -> ssl.SSLContext:
-    """Return a server's context with a certificate for 127.0.0.1, left in cert.pem."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=1))
-    builder = builder.not_valid_after(now + timedelta(days=1))
-    address = x509.IPAddress(IPv4Address("127.0.0.1"))
-    builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
-    certificate = builder.sign(key, hashes.SHA256())
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    return context

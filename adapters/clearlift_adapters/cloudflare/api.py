@@ -168,7 +168,8 @@ class CloudflareApi:
         url = f"{self._base}/accounts/{path}"
         headers = {} if content is None else {"Content-Type": "application/json"}
         async with self._client.stream(method, url, content=content, headers=headers) as answer:
-            text, flaw = await body_of(answer, BODY_BYTES_MAX)
+            encoding = answer.headers.get("content-encoding", "")
+            text, flaw = await body_of(answer.aiter_raw(), encoding, BODY_BYTES_MAX)
             if flaw is not None:
                 raise httpx.DecodingError(flaw)
             return answer.status_code, answer.headers, text

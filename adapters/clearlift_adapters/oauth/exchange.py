@@ -1,13 +1,16 @@
 """One form to one token endpoint, within limits that hold whatever the other side does.
 
-Three more of httpx's manners are corrected here than http_client.py does (measured on 0.28):
+httpx finds the way (certificates, proxies); what goes over it is given to httpcore, which is under
+httpx, because nothing that httpx adds is wanted here: it takes longer than the whole request, and
+brings the cookies of one customer's answer along with the next one's request. Then:
 
 * Its timeout is per read: an endpoint that sends a byte now and then holds it for ever. The
   deadline here is ours, over everything from the wait for a free place to the last byte.
-* It does not say whether the request had left when an error came. httpcore's trace does.
+* It does not say whether the request had left when an error came. The form does, by being asked
+  for: without it no provider can have acted.
 * It keeps connections, and takes what was left over in one for the answer to the next request: an
   endpoint, or a proxy, that answers once too often hands one customer's tokens to another. Here
-  each request has a connection of its own; at the providers' pace that costs next to nothing.
+  each request has a connection of its own, and says so; README decision 17 has what that costs.
 
 No encoding is asked for; gzip is understood all the same, because the answer may hold the only copy
 of a rotated token.
@@ -17,14 +20,16 @@ import asyncio
 import socket
 import ssl
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, NamedTuple, Self
+from urllib.parse import urlencode
 
+import httpcore
 import httpx
 
-from clearlift_adapters.http_client import body_of, open_client
-from clearlift_adapters.oauth.metered import meter
+from clearlift_adapters.http_client import USER_AGENT, body_of, open_client, way_to
+from clearlift_adapters.oauth.network import Network
 from clearlift_adapters.oauth.wire import (
     DEADLINE_MS,
     SEND_WITHIN_MS,
@@ -40,14 +45,41 @@ CONCURRENT_MAX: Final = 10
 BODY_BYTES_MAX: Final = 64 * 1024  # Of a token answer; the longest known have 5 KB.
 BYTES_MAX: Final = 4 * BODY_BYTES_MAX  # Of all that comes, heads and what wraps a body among it.
 
-_KEPT_HEADERS: Final = (
-    "content-type",
-    "retry-after",
-    "x-app-usage",
-    "x-business-use-case-usage",
+_READ_HEADERS: Final = frozenset(
+    {
+        "content-encoding",
+        "content-type",
+        "retry-after",
+        "x-app-usage",
+        "x-business-use-case-usage",
+    }
+)
+# Nothing else comes out of httpcore and asyncio when an endpoint cannot be reached, or breaks off.
+_BREAKS: Final = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpx.InvalidURL,
+    OSError,
+    UnicodeError,
 )
 
-Trace = Callable[[str, dict[str, Any]], Awaitable[None]]
+
+_HEADERS: Final = (
+    ("Accept", "application/json"),
+    ("Accept-Encoding", "identity"),
+    ("Connection", "close"),
+    ("Content-Type", "application/x-www-form-urlencoded"),
+    ("User-Agent", USER_AGENT),
+)
+
+
+class _Way(NamedTuple):
+    """How an endpoint is asked, whatever it is asked."""
+
+    pool: httpcore.AsyncConnectionPool
+    url: httpcore.URL
+    headers: Sequence[tuple[str, str]]
 
 
 class Exchange:
@@ -66,14 +98,9 @@ class Exchange:
         self._places = defaultdict[str, asyncio.Semaphore](
             lambda: asyncio.Semaphore(CONCURRENT_MAX)
         )
-        # Ours come first, but for a handshake that hangs: httpcore closes the socket under it
-        # after its own timeout, and not after being cancelled.
-        self._client = open_client(
-            httpx.Timeout(2 * self._deadline_s, connect=0.9 * self._send_within_s),
-            httpx.Limits(max_connections=None, max_keepalive_connections=0),
-            {"Accept-Encoding": "identity"},
-        )
-        meter(self._client, BYTES_MAX)
+        self._client = open_client(httpx.Timeout(None), httpx.Limits(), {})
+        self._network = Network(BYTES_MAX)
+        self._ways: dict[str, _Way] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -94,41 +121,66 @@ class Exchange:
         try:
             async with asyncio.timeout_at(started + self._send_within_s) as limit:
 
-                async def trace(name: str, context: dict[str, Any]) -> None:
+                def leaves() -> None:
                     nonlocal sent
-                    if _leaves(name, context):
-                        sent = True
-                        limit.reschedule(started + self._deadline_s)
+                    sent = True
+                    limit.reschedule(started + self._deadline_s)
 
                 async with self._places[request.endpoint.url]:
-                    status, headers, (body, flaw) = await self._send(request, trace)
+                    status, headers, (body, flaw) = await self._send(request, leaves)
         except TimeoutError:
             lost = _late(sent=sent)
-        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError) as exc:
+        except _BREAKS as exc:
             lost = _broken(exc, sent=sent)
         else:
             return Answer(status, headers, body, _ms(clock() - started), flaw)
         return Lost(lost.kind, lost.ambiguous, lost.detail, _ms(clock() - started))
 
     async def _send(
-        self, request: TokenRequest, trace: Trace
+        self, request: TokenRequest, leaves: Callable[[], None]
     ) -> tuple[int, dict[str, str], tuple[bytes, str | None]]:
-        async with self._client.stream(
-            "POST",
-            request.endpoint.url,
-            data=request.form,
-            headers=request.headers,
-            extensions={"trace": trace},
-        ) as response:
-            headers = {
-                name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers
-            }
-            return response.status_code, headers, await body_of(response, BODY_BYTES_MAX)
+        way, form = self._way(request.endpoint.url), urlencode(request.form).encode()
+        own = (*request.headers.items(), ("Content-Length", str(len(form))))
+        asked = httpcore.Request(
+            "POST", way.url, headers=[*way.headers, *own], content=_leaving(form, leaves)
+        )
+        connection = way.pool.create_connection(way.url.origin)
+        try:
+            response = await connection.handle_async_request(asked)
+            headers = _read(response.headers)
+            encoding = headers.pop("content-encoding", "")
+            body = await body_of(response.aiter_stream(), encoding, BODY_BYTES_MAX)
+        finally:
+            await connection.aclose()
+        return response.status, headers, body
+
+    def _way(self, endpoint: str) -> _Way:
+        if endpoint not in self._ways:
+            url = httpx.URL(endpoint)
+            raw = httpcore.URL(
+                scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+            )
+            host = url.netloc.decode("ascii")
+            pool = way_to(url, self._client, self._network)
+            self._ways[endpoint] = _Way(pool, raw, [("Host", host), *_HEADERS])
+        return self._ways[endpoint]
 
 
-def _leaves(name: str, context: dict[str, Any]) -> bool:
-    """Return whether our own request starts to go out now, not the CONNECT to a proxy before it."""
-    return name.endswith("send_request_headers.started") and context["request"].method == b"POST"
+async def _leaving(form: bytes, leaves: Callable[[], None]) -> AsyncGenerator[bytes]:
+    """Yield `form`, and say so before: httpcore asks for it last, and never to reach a proxy."""
+    leaves()
+    yield form
+
+
+def _read(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return those that matter; what is said more than once is one list (RFC 9110 §5.3)."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name = raw_name.decode("ascii").lower()
+        if name in _READ_HEADERS:
+            value = raw_value.decode("latin-1")
+            found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
 def _late(*, sent: bool) -> Lost:
@@ -163,7 +215,7 @@ _OBSTACLES: Final[Sequence[tuple[type[BaseException], LostKind, str]]] = (
     (socket.gaierror, "unreachable", "has a name without an address"),
     (ConnectionRefusedError, "unreachable", "refused the connection"),
     (httpx.ConnectTimeout, *_NOT_IN_TIME),
-    (httpx.ProxyError, "proxy", "could not be reached: the proxy refused"),
+    (httpcore.ProxyError, "proxy", "could not be reached: the proxy refused"),
 )
 
 
