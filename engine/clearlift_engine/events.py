@@ -8,6 +8,9 @@ ciphertext or a key: `credentials` is a fingerprint, which says only whether two
 ever: with a new version, every transition gets an entry in UPCASTS that turns the old JSON object
 into the new one, and a golden file. Times are `int`, milliseconds since 1970, UTC; those in a
 message are ISO 8601, as the consumer wants them.
+
+`gc=False`, here and wherever there is one struct for each row: frozen and made of plain values,
+they are part of no cycle, so the collector need not look at them, however many there are.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,14 +39,14 @@ ReleaseReason = Literal[
 ]
 
 
-class SyncWindow(msgspec.Struct, frozen=True):
+class SyncWindow(msgspec.Struct, frozen=True, gc=False):
     """The stretch of time a job covers, ISO 8601."""
 
     start: str
     end: str
 
 
-class MessageMetadata(msgspec.Struct, frozen=True):
+class MessageMetadata(msgspec.Struct, frozen=True, gc=False):
     """What the consumer is told about the message itself."""
 
     retry_count: int
@@ -51,7 +54,7 @@ class MessageMetadata(msgspec.Struct, frozen=True):
     priority: Priority
 
 
-class SyncJobMessage(msgspec.Struct, frozen=True):
+class SyncJobMessage(msgspec.Struct, frozen=True, gc=False):
     """The message, one per job, in the order of its JSON keys (sync_job_message.schema.json)."""
 
     job_id: str
@@ -64,7 +67,7 @@ class SyncJobMessage(msgspec.Struct, frozen=True):
     metadata: MessageMetadata
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One fact; `transition` names it in the log."""
 
     transition: ClassVar[Transition]
@@ -104,7 +107,7 @@ class RefreshReleased(Event, frozen=True, kw_only=True):
     until: int | None = None  # When the provider said to come back.
 
 
-class Refresh(msgspec.Struct, frozen=True, omit_defaults=True):
+class Refresh(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """How the refresh that led to a job went."""
 
     provider: str

@@ -16,13 +16,13 @@ CREATED_BY: Final = "cron-worker"
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class _Window(msgspec.Struct, frozen=True):
+class _Window(msgspec.Struct, frozen=True, gc=False):
     type: JobType
     start: str
     end: str
 
 
-class _Metadata(msgspec.Struct, frozen=True):
+class _Metadata(msgspec.Struct, frozen=True, gc=False):
     """The JSON of `sync_jobs.metadata`, its keys in the order that others expect."""
 
     platform: str

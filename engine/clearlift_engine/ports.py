@@ -80,7 +80,7 @@ class SealedTokens(Protocol):
         ...
 
 
-class JobRow(msgspec.Struct, frozen=True):
+class JobRow(msgspec.Struct, frozen=True, gc=False):
     """A row of `sync_jobs` as we insert it; `metadata` is its JSON."""
 
     id: str
@@ -354,7 +354,7 @@ class Leases(Protocol):
         ...
 
 
-class JobState(msgspec.Struct, frozen=True):
+class JobState(msgspec.Struct, frozen=True, gc=False):
     """A row of `sync_jobs` as replay reads it."""
 
     id: str

@@ -41,7 +41,7 @@ _OF_THE_SAME_JOB: Final[frozenset[Transition]] = frozenset(
 )
 
 
-class Stream(msgspec.Struct, frozen=True):
+class Stream(msgspec.Struct, frozen=True, gc=False):
     """Where a connection stands: its events, folded. Column for column as in connection_state."""
 
     connection_id: str
@@ -58,7 +58,7 @@ class Stream(msgspec.Struct, frozen=True):
     paused_at: int | None = None  # None: no operator has paused it, or one has resumed it since.
 
 
-class Draft(msgspec.Struct, frozen=True):
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """A row of the log before the database gives it its position."""
 
     connection_id: str
@@ -73,7 +73,7 @@ class Draft(msgspec.Struct, frozen=True):
     hash: str
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A row of the log as it was read: any column may have been tampered with."""
 
     position: int
