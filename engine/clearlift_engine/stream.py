@@ -15,7 +15,7 @@ gives it out after the hash is made: positions are checked by being without a ga
 """
 
 from hashlib import sha256
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -36,9 +36,6 @@ from clearlift_engine.machine import State, Transition, advance
 
 CHAIN_VERSION: Final = 1
 _ENCODER: Final = msgspec.json.Encoder()
-_OF_THE_SAME_JOB: Final[frozenset[Transition]] = frozenset(
-    {"job_enqueued", "sync_failed", "paused", "resumed", "retry_requested"}
-)
 
 
 class Stream(msgspec.Struct, frozen=True, gc=False):
@@ -116,25 +113,20 @@ def record(stream: Stream, event: Event, *, at_ms: int, run_id: str) -> tuple[St
     Raises:
         IllegalTransitionError: the machine does not allow `event` here.
     """
-    target = advance(stream.state, event.transition)
-    occurred_at = max(at_ms, stream.changed_at)
-    job_id = _job_of(stream, event)
+    after = evolve(stream, event, occurred_at=max(at_ms, stream.changed_at), digest="")
     row = (
         stream.connection_id,
-        stream.version + 1,
+        after.version,
         event.transition,
         stream.state,
-        target,
-        occurred_at,
+        cast("State", after.state),
+        after.changed_at,
         run_id,
-        job_id,
+        after.job_id,
         encode(event),
     )
     digest = _digest((CHAIN_VERSION, stream.hash, *row))
-    after = _folded(
-        stream, event, target=target, job_id=job_id, occurred_at=occurred_at, digest=digest
-    )
-    return after, Draft(*row, digest)
+    return msgspec.structs.replace(after, hash=digest), Draft(*row, digest)
 
 
 def evolve(stream: Stream, event: Event, *, occurred_at: int, digest: str) -> Stream:
@@ -144,40 +136,24 @@ def evolve(stream: Stream, event: Event, *, occurred_at: int, digest: str) -> St
         IllegalTransitionError: the machine does not allow `event` here.
     """
     target = advance(stream.state, event.transition)
-    return _folded(
-        stream,
-        event,
-        target=target,
-        job_id=_job_of(stream, event),
-        occurred_at=occurred_at,
-        digest=digest,
-    )
-
-
-def _folded(
-    stream: Stream,
-    event: Event,
-    *,
-    target: State,
-    job_id: str | None,
-    occurred_at: int,
-    digest: str,
-) -> Stream:
     credentials, in_doubt = stream.credentials, stream.in_doubt
+    job_id: str | None = stream.job_id  # No other one, until the next cycle.
     failures, lease_until, retry_at = stream.failures, None, None
     paused_at = stream.paused_at
     match event:  # In the order of how many there are: each case that does not fit takes time.
-        case FellDue() | JobEnqueued():
+        case FellDue():
+            job_id = None
+        case JobEnqueued():
             pass
         case JobCreated():
-            failures = 0
-            if event.refresh is not None:  # Otherwise what was in doubt still is.
-                credentials, in_doubt = None, 0
+            job_id, failures = event.message.job_id, 0
+            # Without a refresh, what was in doubt still is.
+            credentials, in_doubt = (None, 0) if event.refresh else (credentials, in_doubt)
         case RefreshStarted():
-            lease_until = event.lease_until
+            job_id, lease_until = None, event.lease_until
             credentials, in_doubt = event.credentials, event.in_doubt + 1
         case RefreshReleased():
-            in_doubt = in_doubt if event.ambiguous else 0
+            job_id, in_doubt = None, in_doubt if event.ambiguous else 0
         case SyncFailed():
             failures, retry_at = failures + 1, event.retry_at
             credentials, in_doubt = event.credentials, in_doubt if event.ambiguous else 0
@@ -203,12 +179,6 @@ def _folded(
         in_doubt,
         paused_at,
     )
-
-
-def _job_of(stream: Stream, event: Event) -> str | None:
-    if isinstance(event, JobCreated):
-        return event.message.job_id
-    return stream.job_id if event.transition in _OF_THE_SAME_JOB else None
 
 
 def _digest(columns: tuple[str | int | None, ...]) -> str:
