@@ -1,7 +1,9 @@
 """The log and what it explains, read stream by stream, a page of connections at a time."""
 
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from itertools import starmap
 from typing import Any, Final
 
 import msgspec
@@ -131,10 +133,10 @@ def joined(
         projection = projected[connection_id][0] if connection_id in projected else None
         yield History(
             connection_id if isinstance(connection_id, str) else repr(connection_id),
-            [Entry(*row) for row in streams.get(connection_id, ())],
+            list(starmap(Entry, streams.get(connection_id, ()))),
             None if projection is None else Stream(*projection[:-1]),
             None if projection is None else projection[-1],
-            [JobState(*row) for row in made.get(connection_id, ())],
+            list(starmap(JobState, made.get(connection_id, ()))),
             connection_id in there,
         )
 
@@ -152,12 +154,8 @@ def _place_of(connection_id: object) -> _Place:
             return 1, connection_id
 
 
-def _by_id(rows: Sequence[Row], column: int) -> dict[Any, list[Row]]:
-    found: dict[Any, list[Row]] = {}
+def _by_id(rows: Sequence[Row], column: int) -> Mapping[Any, list[Row]]:
+    found = defaultdict[Any, list[Row]](list)
     for row in rows:
-        connection_id = row[column]
-        if connection_id in found:
-            found[connection_id].append(row)
-        else:
-            found[connection_id] = [row]
+        found[row[column]].append(row)
     return found
