@@ -26,7 +26,8 @@ LOADS = """
 import json, sys
 from clearlift_adapters.cli.commands import run
 code = run(sys.argv[1:])
-print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})]))
+loaded = [name for name, module in sys.modules.items() if module is not None]
+print(json.dumps([code, sorted({name.partition(".")[0] for name in loaded})]))
 """
 
 
