@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 REMOTE_GATHER_MS: Final = 1_000
 REMOTE_CLAIMS_MAX: Final = 100
-_TWO_IDS: Final = re.compile(r"\w+://([\w-]+)/([\w-]+)/?", re.ASCII)
+_TWO_IDS: Final = r"(?a)\w+://([\w-]+)/([\w-]+)/?"
 NO_QUEUE: Final = "no queue is named: set CLEARLIFT_QUEUE or --queue, for example cloudflare://ACCOUNT_ID/QUEUE_ID"
 
 
@@ -253,7 +253,7 @@ async def _api(stack: AsyncExitStack, cloudflare: Cloudflare | None) -> "Cloudfl
 
 def _ids(url: str) -> tuple[str, str]:
     """Return the two ids of a Cloudflare URL."""
-    found = _TWO_IDS.fullmatch(url)
+    found = re.fullmatch(_TWO_IDS, url)
     if found is None:
         kind = _scheme(url)
         raise ConfigurationError(

@@ -44,8 +44,8 @@ _COLUMNS: Final = bind(_SQL, "columns", "tables")
 MIGRATIONS: Final = Path(clearlift_schema.__path__[0]) / "migrations"
 _SHARED: Final = "_shared_tables.sql"  # They may be there: the API worker's.
 _NAME: Final = re.compile(r"^\d{4}_\w+\.sql$")
-_ADDED: Final = re.compile(r"^ALTER TABLE (\w+) ADD COLUMN (\w+)", re.MULTILINE)
-_ALTERED: Final = re.compile(r"^ALTER TABLE (\w+)", re.MULTILINE)
+_ADDED: Final = r"(?m)^ALTER TABLE (\w+) ADD COLUMN (\w+)"
+_ALTERED: Final = r"(?m)^ALTER TABLE (\w+)"
 
 Columns = dict[str, set[str]]  # By table.
 
@@ -109,7 +109,7 @@ async def _apply(db: Database, folder: Path, name: str) -> bool:
             if name not in await pending(db, folder):
                 return False
             # A column may be there: the file was cut short, and came no further than that.
-            found = await _columns(db, _ALTERED.findall(text))
+            found = await _columns(db, re.findall(_ALTERED, text))
             if found == there:
                 raise
             there = found
@@ -124,7 +124,7 @@ def _steps(name: str, text: str, there: Columns) -> Sequence[Step]:
 
 
 def _is_there(statement: str, there: Columns) -> bool:
-    added = _ADDED.search(statement)
+    added = re.search(_ADDED, statement)
     return added is not None and added[2] in there.get(added[1], ())
 
 

@@ -15,7 +15,7 @@ from clearlift_adapters.logs import Log, listen
 from clearlift_adapters.settings import TIMES, Settings, iso_time, load_settings
 from clearlift_adapters.sources import nearest
 
-_STRETCH: Final = re.compile(r"(\d{1,6})([dhms])", re.ASCII)
+_STRETCH: Final = r"(?a)(\d{1,6})([dhms])"
 _UNITS_MS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
 
 
@@ -160,7 +160,7 @@ def identifier(text: str) -> str:
 
 def stretch(text: str) -> int:
     """Return an option that is a stretch of time (1d, 12h, 30m, 90s) in milliseconds."""
-    found = _STRETCH.fullmatch(text.strip())
+    found = re.fullmatch(_STRETCH, text.strip())
     if found is None or int(found[1]) == 0:
         raise click.BadParameter(f"{text!r} is not a stretch of time such as 1d, 12h, 30m or 90s")
     return int(found[1]) * _UNITS_MS[found[2]]

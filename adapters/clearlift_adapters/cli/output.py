@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BROKEN_PIPE: Final = 141  # As a shell has it: 128 and the number of the signal.
 
-_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z", re.ASCII)
+_TIME: Final = r"(?a)(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z"
 FOLDED_MIN: Final = 24  # Characters that the last column of a table is left with.
 
 
@@ -153,7 +153,7 @@ def readable(text: str | None) -> str | None:
     """
     if text is None or not sys.stdout.isatty():
         return text
-    found = _TIME.fullmatch(text)
+    found = re.fullmatch(_TIME, text)
     return text if found is None else f"{found[1]} {found[2]}"
 
 

@@ -47,7 +47,7 @@ _SUBCODES: Final[Mapping[int, str]] = {  # Of 190 and 102.
 
 # A wrong secret is code 1, the code of a passing fault (facebookarchive/php-graph-sdk#538); a
 # deleted app has been seen under several (#770). The message is what tells.
-_OF_THE_APP: Final = re.compile(
+_OF_THE_APP: Final = (
     r"(?i)(client|app|application)[ _](secret|id)\b|validating application|appsecret"
     r"|API access (blocked|deactivated)"
 )
@@ -74,7 +74,7 @@ def explain(answer: Answer, body: Body) -> Finding | None:
 
 
 def _finding(code: int | None, message: str) -> Finding | None:
-    if _OF_THE_APP.search(message):
+    if re.search(_OF_THE_APP, message):
         return _CLIENT
     if code is None:
         return None

@@ -58,11 +58,11 @@ RULES: Final[Mapping[str, Finding]] = {  # By code, in lower case.
 
 # invalid_request says that the form is wrong (§5.2), which is ours, but DeviantArt, xee and older
 # better-auth and FlowFuse answer a dead token with it. Where it does not tell, nobody is blamed.
-_OF_A_TOKEN: Final = re.compile(
+_OF_THE_GRANT: Final = (
     r"(?i)refresh[ _-]?token.*\b(invalid|expired|revoked|unknown|not found|not valid)"
     r"|\b(invalid|expired|revoked|unknown) refresh[ _-]?token"
 )
-_OF_THE_CLIENT: Final = re.compile(r"(?i)client[ _-]?(id|key|secret|credentials)|grant[ _-]?type")
+_OF_THE_CLIENT: Final = r"(?i)client[ _-]?(id|key|secret|credentials)|grant[ _-]?type"
 
 
 def by_table(rules: Mapping[str, Finding]) -> Explain:
@@ -83,9 +83,9 @@ def by_table(rules: Mapping[str, Finding]) -> Explain:
 
 
 def _invalid_request(description: str) -> Finding:
-    if _OF_A_TOKEN.search(description):
+    if re.search(_OF_THE_GRANT, description):
         return _DEAD
-    if _OF_THE_CLIENT.search(description):
+    if re.search(_OF_THE_CLIENT, description):
         return Finding("configuration", "does not understand our client")
     return Finding("transient", "does not understand the request")
 

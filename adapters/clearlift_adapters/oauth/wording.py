@@ -2,6 +2,9 @@
 
 What a provider writes is quoted only after everything that could be a secret has been struck out:
 each one that was sent, by its letters, and whatever else looks like a token.
+
+The patterns are compiled when first asked for, here and in the modules that read refusals: most
+runs meet none, and each start would pay for them.
 """
 
 import re
@@ -17,8 +20,8 @@ STRUCK_OUT: Final = "…"
 
 # 16 characters without a space of which one is a digit, or 32 of any kind: longer than any error
 # code, shorter than any token. URLs fall to it too, and are no loss.
-_LIKE_A_TOKEN: Final = re.compile(r"(?=\S*[0-9])[^\s'\"(),;]{16,}|[^\s'\"(),;]{32,}")
-_LIKE_A_CODE: Final = re.compile(r"[A-Za-z0-9_./ -]{1,40}")
+_OPAQUE: Final = r"(?=\S*[0-9])[^\s'\"(),;]{16,}|[^\s'\"(),;]{32,}"
+_LIKE_A_CODE: Final = r"[A-Za-z0-9_./ -]{1,40}"
 
 
 def refused(
@@ -68,7 +71,7 @@ def unanswered(lost: Lost, *, provider: str) -> Refused:
 def sanitised(text: str, secrets: Collection[str]) -> str:
     """Return `text` in printable characters, at most QUOTE_CHARS_MAX, without anything secret."""
     printable = "".join(char if char.isprintable() else " " for char in _without(text, secrets))
-    clean = _LIKE_A_TOKEN.sub(STRUCK_OUT, " ".join(printable.split()))
+    clean = re.sub(_OPAQUE, STRUCK_OUT, " ".join(printable.split()))
     return clean if len(clean) <= QUOTE_CHARS_MAX else clean[: QUOTE_CHARS_MAX - 1] + "…"
 
 
@@ -82,4 +85,4 @@ def _code(code: str | None, secrets: Collection[str]) -> str | None:
     if code is None:
         return None
     clean = sanitised(code, secrets)
-    return clean if _LIKE_A_CODE.fullmatch(clean) else "unreadable"
+    return clean if re.fullmatch(_LIKE_A_CODE, clean) else "unreadable"
