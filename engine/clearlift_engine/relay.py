@@ -33,6 +33,7 @@ from clearlift_engine.ports import (
 )
 from clearlift_engine.run import Note
 
+BATCH: Final = 500  # Jobs delivered together, if nobody says how many.
 LEASE: Final = "relay"
 LEASE_MS: Final = 60_000  # Longer than one batch may take to publish.
 STANDBY_MS: Final = 1_000

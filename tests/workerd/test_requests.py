@@ -15,14 +15,13 @@ import pytest
 
 from clearlift_adapters.backend import Backend, open_backend
 from clearlift_adapters.backend import Cloudflare as Cloudflared
-from clearlift_adapters.cli.relay import BATCH
 from clearlift_adapters.clock import SystemClock
 from clearlift_adapters.memory_refresher import MemoryRefresher
 from clearlift_adapters.memory_rescue import MemoryRescue
 from clearlift_adapters.migrations import migrate
 from clearlift_engine.policy import HOUR_MS, MINUTE_MS, iso
 from clearlift_engine.ports import Clock
-from clearlift_engine.relay import RelayPorts, RelayReport, drain
+from clearlift_engine.relay import BATCH, RelayPorts, RelayReport, drain
 from clearlift_engine.run import TickPorts, TickReport, TickSettings
 from clearlift_engine.tick import tick
 from tests.e2e.authority import Authority

@@ -16,9 +16,8 @@ from clearlift_adapters.cli.stopping import Stop, Stopping, stop_on_signal
 from clearlift_adapters.cli.world import open_world
 from clearlift_adapters.logs import Log
 from clearlift_engine.errors import ConfigurationError, UnavailableError
-from clearlift_engine.relay import RelayReport, drain
+from clearlift_engine.relay import BATCH, RelayReport, drain
 
-BATCH: Final = 500
 LONGEST_WAIT_S: Final = 60.0  # Between two tries while the queue or the database is away.
 
 

@@ -16,13 +16,14 @@ import msgspec
 
 from clearlift_adapters.cli import exits, output, stopping
 from clearlift_adapters.cli.options import Command, Flags
-from clearlift_adapters.cli.relay import BATCH, relayed
+from clearlift_adapters.cli.relay import relayed
 from clearlift_adapters.cli.schedule import next_after
 from clearlift_adapters.cli.stopping import Stop, stop_on_signal
 from clearlift_adapters.cli.views import LiveViews, Ticker
 from clearlift_adapters.cli.world import clock_of, open_world
 from clearlift_adapters.web.door import MAKE_ONE, Door, is_loopback, token_problem
 from clearlift_engine.errors import ConfigurationError, UnavailableError
+from clearlift_engine.relay import BATCH
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 8787

@@ -10,7 +10,6 @@ from clearlift_adapters.cli import exits, stopping
 from clearlift_adapters.cli.numbers import Seconds, count
 from clearlift_adapters.cli.options import Command, Flags
 from clearlift_adapters.cli.output import Columns, counted, print_json, print_line
-from clearlift_adapters.cli.relay import BATCH
 from clearlift_adapters.cli.runs import RunRow, recorded
 from clearlift_adapters.cli.starting import refuse_unsafe
 from clearlift_adapters.cli.stopping import Stop, Stopping, stop_on_signal
@@ -18,7 +17,7 @@ from clearlift_adapters.cli.telling import told
 from clearlift_adapters.cli.tracing import Tracing, traced
 from clearlift_adapters.cli.world import World, open_world
 from clearlift_adapters.settings import Settings
-from clearlift_engine.relay import drain
+from clearlift_engine.relay import BATCH, drain
 from clearlift_engine.run import TickOutcome, TickSettings
 from clearlift_engine.tick import tick
 

@@ -17,11 +17,9 @@ from clearlift_adapters.demo.story import HOURS, INCIDENTS
 from clearlift_adapters.ids import new_id
 from clearlift_adapters.stores.queries import Query
 from clearlift_engine.policy import HOUR_MS, MINUTE_MS
-from clearlift_engine.relay import RelayReport, drain
+from clearlift_engine.relay import BATCH, RelayReport, drain
 from clearlift_engine.run import Note, TickReport, TickSettings
 from clearlift_engine.tick import tick
-
-RELAY_BATCH: Final = 500
 
 _OPEN_TWICE: Final = Query(
     "open_twice",
@@ -123,7 +121,7 @@ async def _relayed(stage: Stage) -> RelayReport:
     report = await drain(
         stage.relay_ports,
         run_id=run_id,
-        batch=RELAY_BATCH,
+        batch=BATCH,
         should_stop=lambda: False,
         note=stage.note,
     )
