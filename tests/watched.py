@@ -50,3 +50,24 @@ def once(name: str, side: Side, act: Callable[[], Awaitable[object]]) -> Watch:
             await act()
 
     return watch
+
+
+def calls_of(name: str) -> tuple[Watch, list[str]]:
+    """Return a watch, and a list that gets longer with each such call."""
+    calls: list[str] = []
+
+    async def watch(called: str, at: Side) -> None:
+        if (called, at) == (name, "before"):
+            calls.append(called)
+
+    return watch, calls
+
+
+def fails(name: str, error: Exception, since: Callable[[], object]) -> Watch:
+    """Return a watch that fails every such call, once `since` says something."""
+
+    async def watch(called: str, at: Side) -> None:
+        if (called, at) == (name, "before") and since():
+            raise error
+
+    return watch

@@ -6,7 +6,7 @@ from clearlift_engine.committer import ADOPTIONS_MAX
 from clearlift_engine.errors import UnavailableError
 from clearlift_engine.events import FellDue, RefreshReleased, decode
 from tests.given import NOW_MS, commit, failed, take
-from tests.watched import Side, nobody
+from tests.watched import Side, fails, nobody
 from tests.worker import Worker
 
 
@@ -88,11 +88,7 @@ async def test_tokens_that_the_database_takes_after_all_are_kept_no_longer(worke
 async def test_tokens_are_brought_home_past_a_claim_whose_lease_holds(worker: Worker) -> None:
     worker.expiring("c", platform="tiktok")
 
-    async def watch(name: str, side: Side) -> None:
-        if (name, side) == ("store.append", "before") and worker.asked():
-            raise UnavailableError("away")
-
-    worker.watch = watch
+    worker.watch = fails("store.append", UnavailableError("away"), worker.asked)
     with pytest.raises(UnavailableError):
         await worker.tick()
     worker.watch = nobody
@@ -125,11 +121,7 @@ async def test_tokens_that_lost_their_place_are_kept_until_they_are_stored(worke
 async def test_late_tokens_end_the_claim_of_a_dead_worker_and_say_so(worker: Worker) -> None:
     worker.expiring("c", platform="tiktok")
 
-    async def watch(name: str, side: Side) -> None:
-        if (name, side) == ("store.append", "before") and worker.asked():
-            raise UnavailableError("away")
-
-    worker.watch = watch
+    worker.watch = fails("store.append", UnavailableError("away"), worker.asked)
     with pytest.raises(UnavailableError):
         await worker.tick()
     worker.watch = nobody

@@ -12,7 +12,7 @@ from clearlift_engine.ports import Provider, Refused
 from clearlift_engine.stream import Stream
 from tests.given import NOW_MS, commit, take
 from tests.given import failed as failed_event
-from tests.watched import Side, Watch, nobody, once
+from tests.watched import Side, Watch, fails, nobody, once
 from tests.worker import Worker
 
 DEAD = Refused("permanent", "invalid_grant")
@@ -321,11 +321,7 @@ async def test_failure_that_nobody_foresaw_ends_the_run_instead_of_hanging_it(
     for number in range(30):
         worker.expiring(f"c{number}", platform="tiktok")
 
-    async def watch(name: str, side: Side) -> None:
-        if (name, side) == ("store.append", "before") and worker.asked():
-            raise CronWorkerError("a bug")
-
-    worker.watch = watch
+    worker.watch = fails("store.append", CronWorkerError("a bug"), worker.asked)
     with pytest.raises(CronWorkerError, match="a bug"):
         await worker.tick()
 

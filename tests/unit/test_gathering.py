@@ -11,7 +11,7 @@ from clearlift_engine.policy import iso
 from clearlift_engine.ports import Limits, Provider
 from clearlift_engine.refresh import GROUP
 from tests.given import NOW_MS, job_commit, take
-from tests.watched import Side, nobody
+from tests.watched import Side, fails, nobody
 from tests.worker import Providers, Worker
 
 GATHER_MS = 1_000
@@ -169,11 +169,7 @@ async def test_database_that_lets_us_in_no_more_is_not_waited_for_and_loses_no_t
 ) -> None:
     worker.expiring("c", platform="tiktok")
 
-    async def revoked(name: str, side: Side) -> None:
-        if (name, side) == ("store.append", "before") and worker.asked():
-            raise ConfigurationError("the token was revoked")
-
-    worker.watch = revoked
+    worker.watch = fails("store.append", ConfigurationError("the token was revoked"), worker.asked)
     with pytest.raises(ConfigurationError):
         await worker.tick()
     ended_at = worker.clock.now()

@@ -8,7 +8,7 @@ from clearlift_engine.judge import SUSPECT_MS, WAVE_MIN
 from clearlift_engine.pacing import Gate
 from clearlift_engine.ports import Refused
 from tests.given import NOW_MS
-from tests.watched import Side
+from tests.watched import Side, calls_of
 from tests.worker import Worker
 
 DOWN = Refused("transient", "HTTP 503")
@@ -22,18 +22,6 @@ def many(worker: Worker, size: int, platform: str = "google") -> list[str]:
     for name in names:
         worker.expiring(name, platform=platform, refresh_token_encrypted="their own")
     return names
-
-
-def calls(worker: Worker, port: str) -> list[str]:
-    """Return a list that gets longer with each call of a port from now on."""
-    made: list[str] = []
-
-    async def watch(name: str, side: Side) -> None:
-        if (name, side) == (port, "before"):
-            made.append(name)
-
-    worker.watch = watch
-    return made
 
 
 async def suspected_since(worker: Worker, at_ms: int) -> None:
@@ -72,7 +60,7 @@ async def test_wrong_configuration_is_remembered_and_next_asked_for_with_one_pro
 async def test_an_answer_shows_the_key_to_be_right_without_a_sample(worker: Worker) -> None:
     names = many(worker, 2)
     worker.refresher.script(names[1], UNDECRYPTABLE)
-    samples = calls(worker, "vault.sample")
+    worker.watch, samples = calls_of("vault.sample")
 
     await worker.tick()
 
@@ -82,7 +70,7 @@ async def test_an_answer_shows_the_key_to_be_right_without_a_sample(worker: Work
 async def test_a_wrong_key_is_tried_on_few_and_leaves_nobody_claimed(worker: Worker) -> None:
     names = [name for platform in ("facebook", "google") for name in many(worker, 30, platform)]
     worker.refresher.key_is_right = False
-    tried = calls(worker, "refresher.refresh")
+    worker.watch, tried = calls_of("refresher.refresh")
 
     outcome = await worker.tick()
 

@@ -13,7 +13,7 @@ from clearlift_engine.pacing import Gate, Rate
 from clearlift_engine.policy import HOUR_MS, iso
 from clearlift_engine.ports import Appended, Commit, Provider, Refused, Store
 from tests.given import NOW_MS
-from tests.watched import Side, once
+from tests.watched import Side, fails, once
 from tests.worker import GOOGLE, Providers, Worker
 
 HOURLY = Provider("google", Rate(1, HOUR_MS))
@@ -133,11 +133,7 @@ async def test_database_that_goes_away_under_many_answers_ends_the_run_as_away(
         worker.expiring(f"c{number}", platform="facebook", refresh_token_encrypted=None)
     worker.refresher.outages["facebook"] = Refused("transient", "HTTP 503")
 
-    async def watch(name: str, side: Side) -> None:
-        if (name, side) == ("store.gate", "before") and worker.asked():
-            raise UnavailableError("the database is away")
-
-    worker.watch = watch
+    worker.watch = fails("store.gate", UnavailableError("the database is away"), worker.asked)
     with pytest.raises(UnavailableError):
         await worker.tick()
 

@@ -14,20 +14,8 @@ from clearlift_engine.policy import DAY_MS, iso
 from clearlift_engine.ports import Appended, Commit, Store
 from clearlift_engine.run import TickSettings
 from tests.given import DUE, NOW_MS, commit, started, take
-from tests.watched import Side, once
+from tests.watched import calls_of, once
 from tests.worker import Worker
-
-
-def counting(worker: Worker, name: str) -> list[str]:
-    """Return a list of the calls of a port, as they come."""
-    calls: list[str] = []
-
-    async def watch(called: str, side: Side) -> None:
-        if (called, side) == (name, "before"):
-            calls.append(called)
-
-    worker.watch = watch
-    return calls
 
 
 @pytest.mark.parametrize("limit", [1, 3, 5, 6])
@@ -35,7 +23,7 @@ async def test_budget_is_used_to_its_end_and_no_further(worker: Worker, limit: i
     for number in range(5):
         worker.seed.add_connection(f"c{number}")
     worker.settings = TickSettings(limit=limit)
-    looks = counting(worker, "store.due")
+    worker.watch, looks = calls_of("store.due")
 
     outcome = await worker.tick()
 
@@ -50,7 +38,7 @@ async def test_plan_that_is_cut_short_is_gone_through_part_by_part(
     worker.seed.add_connection("ahead", last_synced_at=iso(NOW_MS + DAY_MS))
     for number in range(5):
         worker.seed.add_connection(f"c{number}")
-    looks = counting(worker, "store.due")
+    worker.watch, looks = calls_of("store.due")
 
     outcome = await worker.tick()
 
