@@ -4,12 +4,12 @@ A bug is planted in a process of its own, before anything else is imported: a fe
 or of the schema, or a name of a module. The tests that have to find it stand beside it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from msgspec.structs import astuple, fields
+from msgspec.structs import astuple, fields, replace
 
 from clearlift_adapters import migrations
 from clearlift_adapters.stores import queries
@@ -106,16 +106,21 @@ def returns_argument(number: int) -> Make:
     return becomes(returned)
 
 
-def with_argument(name: str, value: object) -> Make:
-    """Return a function that is called with another argument than its callers think."""
+def following(real: Callable[..., Awaitable[Any]]) -> object:
+    """Send the form again, to wherever an answer points."""
 
-    def make(real: Callable[..., object]) -> object:
-        def called(*args: object, **kwargs: object) -> object:
-            return real(*args, **{**kwargs, name: value})
+    async def send(exchange: object, request: Any, leaves: object) -> object:  # noqa: ANN401  theirs
+        answer = await real(exchange, request, leaves)
+        if "location" not in answer[1]:
+            return answer
+        endpoint = replace(request.endpoint, url=answer[1]["location"])
+        return await real(exchange, replace(request, endpoint=endpoint), leaves)
 
-        return called
+    return send
 
-    return make
+
+def and_location(headers: frozenset[str]) -> object:
+    return headers | {"location"}
 
 
 def without_clause(clause: str) -> Make:
@@ -356,11 +361,8 @@ BUGS: Final[Mapping[str, Bug]] = {
     ),
     "redirects followed": Bug(
         [
-            InModule(
-                "clearlift_adapters.http_client",
-                "httpx.AsyncClient",
-                with_argument("follow_redirects", value=True),
-            )
+            InModule("clearlift_adapters.oauth.exchange", "Exchange._send", following),
+            InModule("clearlift_adapters.oauth.exchange", "_READ_HEADERS", and_location),
         ],
         ["tests/unit/test_exchange.py"],
     ),
